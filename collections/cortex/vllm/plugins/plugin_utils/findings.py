@@ -14,9 +14,9 @@ code in ``accept`` of the declaration.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "info"]
@@ -28,7 +28,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 CODE = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+$")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """One thing that a check has to say.
 
@@ -48,7 +48,7 @@ class Finding:
     field: str | None = None
     fix: str | None = None
     server: str | None = None
-    origin: Any = field(default=None, compare=False, repr=False)
+    origin: Any = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not CODE.match(self.code):
@@ -108,7 +108,7 @@ def accepted(findings: Iterable[Finding], codes: Iterable[str]) -> list[Finding]
     """
     known = frozenset(codes)
     return [
-        replace(finding, severity="warning") if finding.severity == "error" and finding.code in known else finding
+        dataclasses.replace(finding, severity="warning") if finding.severity == "error" and finding.code in known else finding
         for finding in findings
     ]
 
