@@ -108,7 +108,9 @@ def accepted(findings: Iterable[Finding], codes: Iterable[str]) -> list[Finding]
     """
     known = frozenset(codes)
     return [
-        dataclasses.replace(finding, severity="warning") if finding.severity == "error" and finding.code in known else finding
+        dataclasses.replace(finding, severity="warning")
+        if finding.severity == "error" and finding.code in known
+        else finding
         for finding in findings
     ]
 
