@@ -1,0 +1,316 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""What a host is asked, and what it answered.
+
+``query()`` builds the one request for all servers of a host; ``Observation.parse()`` wraps the answer. The answer is
+large (inspects of all our containers), comes from our own module and is read on every converge, so it is wrapped by
+plain data classes over the raw dictionaries: nothing is validated that nobody reads, nothing is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from .findings import Finding, FindingsError
+
+#: Version of the JSON between controller and target, see docs/contract.md.
+SCHEMA = 1
+
+LABEL_SERVER = "cortex.vllm.server"
+LABEL_GENERATION = "cortex.vllm.generation"
+LABEL_VERSION = "cortex.vllm.version"
+
+#: States of a declaration that need neither image nor model nor port.
+INACTIVE_STATES = frozenset({"absent", "stopped"})
+
+
+def container_name(server: str) -> str:
+    """The name of the container of a declared server."""
+    return f"cortex-vllm-{server}"
+
+
+def model_key(spec: Any) -> str:
+    """A key for the model of ``spec``: servers of one model share one look at its files."""
+    return "|".join((str(spec.model), str(spec.revision or ""), str(getattr(spec, "hub_cache", None) or "")))
+
+
+def wants_gpus(spec: Any) -> bool:
+    """Whether the declaration asks for any GPU."""
+    return getattr(spec, "gpus", None) is not None and spec.gpus.kind != "none"
+
+
+def mount_sources(spec: Any) -> list[str]:
+    """Host paths that the declaration mounts into its container; named volumes are the engine's own."""
+    sources = [_get(mount, "source") for mount in getattr(spec, "mounts", None) or ()]
+    return [str(source) for source in sources if source and str(source).startswith("/")]
+
+
+def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info: bool = True) -> dict[str, Any]:
+    """Build the request of step ``observe`` for all servers of one host.
+
+    :param specs: declarations of the host (``spec.ServerSpec``), removed ones included
+    :param state_dir: absolute path on the host
+    :param health: ask running servers for their health (2 s at most, all at once)
+    :param model_info: look at the model files
+    :returns: the request, as docs/contract.md says
+    """
+    servers, images, models, paths, ports, gpus = [], {}, {}, {}, {}, False
+    for spec in specs:
+        servers.append({"name": spec.name, "container_name": container_name(spec.name)})
+        if spec.state in INACTIVE_STATES:
+            continue
+        images[spec.image] = None
+        hub_cache = getattr(spec, "hub_cache", None)
+        if model_info and spec.model:
+            models[model_key(spec)] = {
+                "key": model_key(spec),
+                "model": str(spec.model),
+                "revision": spec.revision,
+                "hub_cache": str(hub_cache) if hub_cache else None,
+            }
+        paths.update(dict.fromkeys(mount_sources(spec)))
+        if spec.server_port:
+            ports[(str(spec.bind), spec.server_port)] = None
+        gpus = gpus or wants_gpus(spec)
+    return {
+        "schema": SCHEMA,
+        "state_dir": str(state_dir),
+        "servers": servers,
+        "images": list(images),
+        "models": list(models.values()),
+        "paths": list(paths),
+        "ports": [{"address": address, "port": port} for address, port in ports],
+        "gpus": gpus,
+        "health": health,
+    }
+
+
+def hashed(salt: str, value: str) -> str:
+    """The digest under which an observation shows a value of a container's environment."""
+    return hmac.new(salt.encode(), value.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container as the engine inspects it (trimmed; environment values are digests)."""
+
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return str(self.raw.get("Id") or "")
+
+    @property
+    def name(self) -> str:
+        """Name without the engine's leading slash."""
+        return str(self.raw.get("Name") or "").lstrip("/")
+
+    @property
+    def image_id(self) -> str:
+        return str(self.raw.get("Image") or "")
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self.raw.get("State") or {}
+
+    @property
+    def running(self) -> bool:
+        return bool(self.state.get("Running"))
+
+    @property
+    def restarting(self) -> bool:
+        """The engine's restart policy is at work: it died and waits to be started again."""
+        return bool(self.state.get("Restarting"))
+
+    @property
+    def exit(self) -> dict[str, Any]:
+        """Exit state in the form of the journal: ``{code, oom, error}``."""
+        return {
+            "code": self.state.get("ExitCode"),
+            "oom": bool(self.state.get("OOMKilled")),
+            "error": self.state.get("Error") or "",
+        }
+
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        return (self.raw.get("Config") or {}).get("Labels") or {}
+
+    @property
+    def server(self) -> str | None:
+        """Name of the server if the container is one of ours."""
+        return self.labels.get(LABEL_SERVER)
+
+    @cached_property
+    def gpus(self) -> frozenset[str]:
+        """What its device requests name (UUIDs where we made it); ``{"all"}`` for a request without names."""
+        return gpus_of(self.raw.get("HostConfig") or {})
+
+    @cached_property
+    def published(self) -> frozenset[tuple[str, int]]:
+        """(address, port) on the host that it publishes when it runs."""
+        found = set()
+        for bindings in ((self.raw.get("HostConfig") or {}).get("PortBindings") or {}).values():
+            for binding in bindings or ():
+                port = str(binding.get("HostPort") or "")
+                if port.isdigit():
+                    found.add((str(binding.get("HostIp") or "0.0.0.0"), int(port)))
+        return frozenset(found)
+
+
+def gpus_of(host_config: Mapping[str, Any]) -> frozenset[str]:
+    """GPUs that a ``HostConfig`` asks for: UUIDs or CDI names, ``all`` for a request without names."""
+    found: set[str] = set()
+    for request in host_config.get("DeviceRequests") or ():
+        ids = request.get("DeviceIDs") or ()
+        if ids:
+            found.update(str(item).removeprefix("nvidia.com/gpu=") for item in ids)
+        elif request.get("Count"):
+            found.add("all")
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the host keeps about one declared server."""
+
+    name: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return self.raw.get("state") or {}
+
+    @property
+    def committed(self) -> Mapping[str, Any] | None:
+        return self.state.get("committed")
+
+    @property
+    def transaction(self) -> Mapping[str, Any] | None:
+        return self.state.get("transaction")
+
+    @property
+    def history(self) -> list[Mapping[str, Any]]:
+        return list(self.state.get("history") or ())
+
+    @property
+    def state_hash(self) -> str:
+        return str(self.raw.get("state_hash") or "")
+
+    @property
+    def problem(self) -> str | None:
+        return self.raw.get("problem")
+
+    @property
+    def locked(self) -> bool:
+        return bool((self.raw.get("lock") or {}).get("held"))
+
+    @property
+    def job(self) -> Mapping[str, Any] | None:
+        return self.raw.get("job")
+
+    @property
+    def live_job(self) -> Mapping[str, Any] | None:
+        """The job that works on this server now: it holds the lock and has not written its ``done``."""
+        return self.job if self.locked and self.job and not self.job.get("done") else None
+
+    @property
+    def health(self) -> Mapping[str, Any] | None:
+        return self.raw.get("health")
+
+    @property
+    def ready_seconds(self) -> float | None:
+        """Seconds that the start took last time, for the time left."""
+        for entry in (self.committed or {}, *self.history):
+            if entry.get("ready_seconds"):
+                return float(entry["ready_seconds"])
+        return None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The answer of one host to one request. Everything stays as answered; properties give the parts names."""
+
+    raw: Mapping[str, Any] = field(repr=False)
+    salt: str
+    host: Mapping[str, Any]
+    engine: Mapping[str, Any]
+    containers: tuple[Container, ...]
+    images: Mapping[str, Mapping[str, Any] | None]
+    models: Mapping[str, Mapping[str, Any]]
+    paths: Mapping[str, Mapping[str, Any]]
+    ports: Mapping[str, Mapping[str, Any] | None]
+    gpus: Mapping[str, Any]
+    servers: Mapping[str, Server]
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> Observation:
+        """Wrap an answer.
+
+        :raises FindingsError: when it speaks another schema, or is no observation at all
+        """
+        schema = answer.get("schema") if isinstance(answer, Mapping) else None
+        if schema != SCHEMA:
+            said = f"speaks schema {schema}" if schema is not None else "has no schema"
+            raise FindingsError(
+                [
+                    Finding(
+                        "observation.schema",
+                        "error",
+                        f"the answer of the host {said}, this collection understands schema {SCHEMA}",
+                        fix="Let one version of the collection do both sides: remove other installed copies of"
+                        " cortex.vllm from the collections path.",
+                    )
+                ]
+            )
+        return cls(
+            raw=answer,
+            salt=str(answer.get("salt") or ""),
+            host=answer.get("host") or {},
+            engine=answer.get("engine") or {},
+            containers=tuple(Container(item) for item in answer.get("containers") or ()),
+            images=answer.get("images") or {},
+            models=answer.get("models") or {},
+            paths=answer.get("paths") or {},
+            ports=answer.get("ports") or {},
+            gpus=answer.get("gpus") or {},
+            servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
+        )
+
+    @cached_property
+    def by_name(self) -> dict[str, Container]:
+        return {container.name: container for container in self.containers}
+
+    @cached_property
+    def by_id(self) -> dict[str, Container]:
+        return {container.id: container for container in self.containers}
+
+    def server(self, name: str) -> Server:
+        """What the host keeps about ``name``; an empty record when it knows nothing."""
+        return self.servers.get(name) or Server(name, {})
+
+    def container(self, server: str) -> Container | None:
+        """The container of a server: by its name, never by a guess."""
+        return self.by_name.get(container_name(server))
+
+    def image(self, reference: str) -> Mapping[str, Any] | None:
+        """The image entry of a reference or an id; None when the host does not have it."""
+        return self.images.get(reference)
+
+    @cached_property
+    def devices(self) -> list[Mapping[str, Any]]:
+        """The GPUs of the host, in the order of nvidia-smi."""
+        return list(self.gpus.get("devices") or ())
+
+
+def _get(item: Any, name: str) -> Any:
+    return item.get(name) if isinstance(item, Mapping) else getattr(item, name, None)
