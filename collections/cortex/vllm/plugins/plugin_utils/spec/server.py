@@ -1,0 +1,277 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+"""A vLLM server, as somebody declares it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from .._pydantic import BeforeValidator, Field, field_validator, model_validator
+from .base import Declaration, Texts
+from .parts import Mount, Probe, looks_secret
+from .values import Address, Integer, Path, Problem, Problems, Text
+
+#: Where huggingface_hub keeps snapshots of root (constants.py: HF_HUB_CACHE below HF_HOME, ~/.cache/huggingface).
+DEFAULT_HUB_CACHE = "/root/.cache/huggingface/hub"
+
+#: ``organisation/name``, by the rules of huggingface_hub utils/_validators.py (validate_repo_id).
+_HUB_ID = re.compile(r"^(?=.{1,96}$)(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*(?::[\w.-]+)?$")
+
+#: What a field of the declaration decides. vLLM's name, the field, and a word on it.
+RESERVED_ARGUMENTS: dict[str, str] = {
+    "model": "model",
+    "model_tag": "model",
+    "host": "bind",
+    "port": "server_port",
+    "api_key": "secrets.api_key",
+    "hf_token": "secrets.hf_token",
+    "served_model_name": "served_model_name",
+    "revision": "revision",
+    "tokenizer": "tokenizer",
+    "download_dir": "hub_cache",
+}
+#: What cannot work here, with the reason and what to do.
+REFUSED_ARGUMENTS: dict[str, tuple[str, str]] = {
+    "config": ("would hide arguments from every check", "Write its content into engine_args"),
+    "uds": ("would listen on a socket that nothing can ask", "Use bind and server_port"),
+    "help": ("prints a text and ends", "Delete it"),
+    "version": ("prints a text and ends", "Delete it"),
+}
+#: Fields that vLLM takes from ``--override-generation-config`` as defaults of requests
+#: (vllm/config: ModelConfig.get_diff_sampling_param; the same six since the option exists). It ignores all others.
+REQUEST_DEFAULTS = ("max_new_tokens", "min_p", "repetition_penalty", "temperature", "top_k", "top_p")
+#: Tasks of releases before 0.13 that pool instead of generating (``--task``).
+_POOLING_TASKS = ("embed", "embedding", "score", "reward", "classify")
+
+
+def argument_name(key: str) -> str:
+    """vLLM's name of an argument, as it stands in ``engine_args``: ``--max-model-len`` is ``max_model_len``."""
+    head, dot, rest = key.strip().lstrip("-").partition(".")
+    return head.replace("-", "_") + dot + rest
+
+
+def _engine_args(value: Any) -> Any:
+    """Names in one spelling, dotted names (``speculative_config.method``) as mappings, nothing reserved."""
+    if not isinstance(value, dict):
+        return value
+    problems: list[Problem] = []
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        name, *inner = argument_name(key).split(".")
+        if name in RESERVED_ARGUMENTS:
+            field = RESERVED_ARGUMENTS[name]
+            problems.append(
+                Problem("has a field of its own", f"Write {field} instead", code="argument.reserved", at=(key,))
+            )
+        elif name in REFUSED_ARGUMENTS:
+            reason, fix = REFUSED_ARGUMENTS[name]
+            problems.append(Problem(reason, fix, code="argument.reserved", at=(key,)))
+        elif not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or not all(inner):
+            problems.append(
+                Problem("is not the name of an argument", "Write vLLM's name, such as max_model_len", at=(key,))
+            )
+        elif inner:
+            place = result.setdefault(name, {})
+            for part in inner[:-1]:
+                place = place.setdefault(part, {}) if isinstance(place, dict) else None
+            if not isinstance(place, dict) or inner[-1] in place:
+                problems.append(Problem("is set twice", f"Write one mapping {name}", at=(key,)))
+            else:
+                place[inner[-1]] = item
+        elif name in result:
+            problems.append(Problem(f"is set twice, also as {name}", "Write it once", at=(key,)))
+        else:
+            result[name] = item
+    if problems:
+        raise Problems(problems)
+    return {key: item for key, item in result.items() if item is not None}
+
+
+def _request_defaults(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    problems = []
+    for key, item in value.items():
+        if key in ("max_tokens", "max_completion_tokens"):
+            problems.append(
+                Problem("is called max_new_tokens where defaults are set", "Write max_new_tokens", at=(key,))
+            )
+        elif key not in REQUEST_DEFAULTS:
+            problems.append(
+                Problem(
+                    "is not a default that vLLM takes; it would be ignored",
+                    f"Delete it (vLLM takes {', '.join(REQUEST_DEFAULTS)})",
+                    code="request-defaults.ignored",
+                    at=(key,),
+                )
+            )
+        elif isinstance(item, bool) or not isinstance(item, (int, float)):
+            problems.append(Problem("is not a number", "Write a number", at=(key,)))
+    if problems:
+        raise Problems(problems)
+    return value
+
+
+EngineArgs = Annotated[dict[str, Any], BeforeValidator(_engine_args)]
+RequestDefaults = Annotated[dict[str, Any], BeforeValidator(_request_defaults)]
+
+
+class ServerSpec(Declaration):
+    """One entry of ``vllm_servers``."""
+
+    model: Text = Field(
+        description="Model: an id on the Hugging Face Hub, or the path of a directory or GGUF file on the host.",
+        examples=["Qwen/Qwen3-0.6B"],
+    )
+    revision: Text | None = Field(
+        default=None, description="Branch, tag or commit on the Hub. The commit it stands for is what runs."
+    )
+    tokenizer: Text | None = Field(default=None, description="Tokenizer, if not the model's: Hub id or path.")
+    served_model_name: Texts = Field(
+        default=[],
+        description="Names that clients use. The first one is asked for a token. Default: the server's name.",
+    )
+    hub_cache: Path | None = Field(
+        default=None,
+        description="Hub cache of the host, mounted read-only when O(offline), writable otherwise. Default for models "
+        "of the Hub: C(/root/.cache/huggingface/hub).",
+    )
+    offline: bool = Field(default=False, description="Whether the server may not ask the Hub for anything.")
+    vllm_version: Text | None = Field(
+        default=None, description="Release of vLLM in the image, when the image cannot tell (own builds)."
+    )
+    bind: Address = Field(default="127.0.0.1", description="Address of the host to listen on.")
+    server_port: Integer = Field(default=8000, ge=1, le=65535, description="Port of the host to listen on.")
+    engine_args: EngineArgs = Field(
+        default={}, description="vLLM's own arguments by their names in any release, with C(-) or C(_)."
+    )
+    request_defaults: RequestDefaults = Field(
+        default={}, description="Sampling defaults of requests: " + ", ".join(REQUEST_DEFAULTS) + "."
+    )
+    entrypoint: Texts | None = Field(
+        default=None, description="Program that takes the arguments. Default: the image's."
+    )
+    probe: Probe = Field(default=Probe(), description="What must be answered before the server counts as ready.")
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, value: str) -> str:
+        if value.startswith(("~", "./", "../")):
+            raise Problem(f"{value!r} is a relative path", "Write the path from /")
+        if not value.startswith("/") and not _HUB_ID.match(value):
+            raise Problem(
+                f"{value!r} is neither an id on the Hub nor a path from /", "Write organisation/name, or /path"
+            )
+        return value.rstrip("/") or value
+
+    @field_validator("vllm_version")
+    @classmethod
+    def _version(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"^v?\d+\.\d+", value):
+            raise Problem(f"{value!r} is not a version", 'Write it as "0.32.0", quoted')
+        return value.removeprefix("v") if value else value
+
+    @field_validator("served_model_name")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        for index, item in enumerate(value):
+            if item in value[:index]:
+                raise Problem(f"{item!r} is named twice", "Name it once", at=(index,))
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_by_other_fields(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        filled = dict(value)
+        if not filled.get("served_model_name") and isinstance(filled.get("name"), str):
+            filled["served_model_name"] = [filled["name"]]
+        model = filled.get("model")
+        if filled.get("hub_cache") is None and isinstance(model, str) and not model.startswith("/"):
+            filled["hub_cache"] = DEFAULT_HUB_CACHE
+        return filled
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ServerSpec:
+        problems = []
+        if self.revision and self.model_kind == "path":
+            problems.append(Problem("has no meaning for a path", "Delete it", at=("revision",)))
+        if self.request_defaults and "override_generation_config" in self.engine_args:
+            problems.append(
+                Problem(
+                    "is set in engine_args.override_generation_config too",
+                    "Write one of them",
+                    at=("request_defaults",),
+                )
+            )
+        if self.network in ("none",):
+            problems.append(Problem("leaves the server without any network", "Write bridge or host", at=("network",)))
+        if problems:
+            raise Problems(problems)
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Value of the label that tells servers from containers."""
+        return "server"
+
+    @property
+    def model_kind(self) -> Literal["hub", "path"]:
+        """Whether the model is named by its id on the Hub, or by a path of the host."""
+        return "path" if self.model.startswith("/") else "hub"
+
+    @property
+    def headless(self) -> bool:
+        """Whether this is a further node of a model that another host answers for: it has no port at all."""
+        return self.engine_args.get("headless") is True
+
+    @property
+    def scheme(self) -> Literal["http", "https"]:
+        """How clients reach it."""
+        return "https" if self.engine_args.get("ssl_certfile") else "http"
+
+    def pools(self, architectures: list[str] | None = None) -> bool:
+        """Whether the server only pools (embeddings, scores, classes), so that no completion can be asked of it.
+
+        :param architectures: ``architectures`` of the model's config.json, for when the arguments leave it open. The
+            endings are those of vllm/config/model.py, ``_SUFFIX_TO_DEFAULTS``.
+        """
+        arguments = self.engine_args
+        runner = arguments.get("runner", "auto")
+        if runner != "auto":
+            return bool(runner == "pooling")
+        if arguments.get("task") in _POOLING_TASKS or arguments.get("convert") in ("embed", "classify", "reward"):
+            return True
+        endings = (
+            "ForSequenceClassification",
+            "ForTextEncoding",
+            "EmbeddingModel",
+            "RewardModel",
+            "ForRewardModeling",
+            "Model",
+        )
+        first = (architectures or [""])[0]
+        return first.endswith(endings) and not first.endswith(("ChatModel", "LMHeadModel"))
+
+    def published(self) -> list[tuple[str, int]]:
+        """Address and port of everything that the host publishes."""
+        return [] if self.headless else [(self.bind, self.server_port)]
+
+
+#: Re-exported for whoever walks a declaration.
+__all__ = [
+    "DEFAULT_HUB_CACHE",
+    "REFUSED_ARGUMENTS",
+    "REQUEST_DEFAULTS",
+    "RESERVED_ARGUMENTS",
+    "Mount",
+    "ServerSpec",
+    "argument_name",
+    "looks_secret",
+]
