@@ -83,7 +83,7 @@ real_path() {
   done
   printf '%s' "$out"
 }
-PATH=$(real_path)
+PATH=$(real_path):/usr/sbin:/sbin
 export PATH
 unset PYENV_VERSION PYTHONPATH PYTHONHOME VIRTUAL_ENV ANSIBLE_CONFIG ANSIBLE_COLLECTIONS_PATH ANSIBLE_INVENTORY ANSIBLE_ROLES_PATH
 

@@ -1,0 +1,155 @@
+"""What ./test runs: one entry a stage, with what it needs and when it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import subprocess
+from collections.abc import Callable
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COLLECTION = ROOT / "collections" / "cortex" / "vllm"
+BRAINS = "collections/cortex/vllm/plugins/plugin_utils"
+VENV = ".venv/bin/"
+#: Folders under tests/ that need a container engine; all others run as part of "pytest".
+ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e")
+#: Lines of the brains that unit and property tests must reach, in percent.
+COVERAGE = 90
+
+FAST, DEFAULT, ALL = 0, 1, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One command of the gate.
+
+    :param command: argument lists run one after the other in the root folder; the first that fails ends the stage
+    :param needs: stages that must have passed before
+    :param level: the smallest selection that has it: FAST, DEFAULT or ALL
+    :param setup: prepares something; counts in the table, not in the final numbers
+    :param alone: runs with no other stage beside it, because it measures time
+    :param limit: seconds after which it is ended and failed
+    :param skip: says why it cannot run here, or None
+    """
+
+    name: str
+    command: tuple[tuple[str, ...], ...]
+    needs: tuple[str, ...] = ("environment",)
+    level: int = FAST
+    setup: bool = False
+    alone: bool = False
+    limit: int = 1200
+    skip: Callable[[], str | None] = lambda: None
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+def interpreter(minimum: tuple[int, int]) -> str | None:
+    """Why there is no Python of at least this version (and at most 3.13) here, or None when there is one."""
+    for name in ("python3", "python3.12", "python3.13", "/usr/bin/python3"):
+        found = shutil.which(name)
+        check = f"import sys; sys.exit(not {minimum} <= sys.version_info[:2] <= (3, 13))"
+        if found and subprocess.run([found, "-c", check], capture_output=True, check=False).returncode == 0:
+            return None
+    return "no Python {}.{} here".format(*minimum)
+
+
+def no_newer_core() -> str | None:
+    return interpreter((3, 12))
+
+
+def folders(parent: str, names: tuple[str, ...] | None = None) -> list[str]:
+    """Folders below ``parent`` that hold a test file, of the given names or all."""
+    found = sorted(path for path in (ROOT / parent).glob("*/") if any(path.rglob("test_*.py")))
+    return [str(path.relative_to(ROOT)) for path in found if names is None or path.name in names]
+
+
+def pytest(*paths: str, level: int) -> tuple[str, ...]:
+    marks = {FAST: "not slow and not long and not engine", DEFAULT: "not long", ALL: ""}[level]
+    return (f"{VENV}python", "-m", "pytest", "-q", "--durations=5", *(("-m", marks) if marks else ()), *paths)
+
+
+def plain_tests(level: int) -> tuple[tuple[str, ...], ...]:
+    """Unit and property tests with coverage, judged on the brains alone: the hands are covered by engine tests too."""
+    outside = [path for path in folders("tests") if pathlib.Path(path).name not in (*ENGINE_FOLDERS, "packaging")]
+    command = pytest("collections/cortex/vllm/tests/unit", *outside, level=level)
+    return (
+        (f"{VENV}python", "-m", "coverage", "erase"),
+        (*command, "--cov=collections/cortex/vllm/plugins", "--cov-report="),
+        (f"{VENV}python", "-m", "coverage", "report", f"--include={BRAINS}/*", f"--fail-under={COVERAGE}"),
+    )
+
+
+def molecule(core: str, scenario: str) -> tuple[tuple[str, ...], ...]:
+    return (("tools/molecule", core, "test", "--scenario-name", scenario),)
+
+
+def stages(level: int) -> list[Stage]:
+    """All stages in the order in which they are started when there is room; slow ones that others wait for come first."""
+    found = [
+        Stage("environment", (("tools/environment",), ("tools/no-shadow",)), needs=(), setup=True),
+        Stage("engine", (("tools/engine", "--gpu-stub"),), needs=("environment",), level=DEFAULT, setup=True),
+        Stage("collections", (("tools/collections",),), setup=True),
+        Stage(
+            "image", (("tools/vllm-image",), ("tools/tiny-model",)), needs=("engine",), level=DEFAULT, setup=True, limit=2400
+        ),
+        Stage("environment-2.21", (("tools/environment", "2.21"),), level=DEFAULT, setup=True, skip=no_newer_core),
+        Stage("ruff", ((f"{VENV}ruff", "check", "."),)),
+        Stage("mypy", ((f"{VENV}mypy", BRAINS),)),
+        Stage("pytest", plain_tests(level)),
+        Stage("packaging", (pytest(*folders("tests", ("packaging",)), level=level),), needs=("collections",)),
+        Stage("ansible-lint", ((f"{VENV}ansible-lint", "--offline", "--nocolor"),), needs=("collections",)),
+        Stage("changelog", (("tools/in-collection", "antsibull-changelog", "lint"),)),
+        Stage(
+            "docs",
+            (
+                (
+                    "tools/in-collection", "antsibull-docs", "lint-collection-docs", "--plugin-docs",
+                    "--validate-collection-refs", "self", "--skip-rstcheck", ".",
+                ),
+            ),
+        ),
+        Stage("sanity-quick", (("tools/ansible-test", "2.19", "quick"),)),
+    ]  # fmt: skip
+    if level >= DEFAULT:
+        found[-1:] = [
+            Stage("sanity-2.19", (("tools/ansible-test", "2.19", "sanity"),), level=DEFAULT, limit=1800),
+            Stage("units-oldest", (("tools/ansible-test", "2.19", "units"),), level=DEFAULT),
+            Stage(
+                "sanity-2.21", (("tools/ansible-test", "2.21", "sanity"),), needs=("environment-2.21",), level=DEFAULT,
+                limit=1800, skip=no_newer_core,
+            ),
+            Stage(
+                "units-2.21", (("tools/ansible-test", "2.21", "units", "--controller", "default"),),
+                needs=("environment-2.21",), level=DEFAULT, skip=no_newer_core,
+            ),
+            *engine_stages(level),
+        ]  # fmt: skip
+    return [stage for stage in found if stage.level <= level and all(stage.command)]
+
+
+def engine_stages(level: int) -> list[Stage]:
+    """Everything that needs the container engine."""
+    found = []
+    for folder in folders("tests", ENGINE_FOLDERS):
+        name = pathlib.Path(folder).name
+        needs = ("collections", "image") if name == "e2e" else ("collections", "engine")
+        command = (("tools/base-image",), pytest(folder, level=level))
+        limit = 1800 if level < ALL else 3600
+        found.append(Stage(name, command, needs=needs, level=DEFAULT, alone=name == "e2e", limit=limit))
+    scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    for scenario in scenarios:
+        found.append(
+            Stage(f"molecule-{scenario}", molecule("2.19", scenario), needs=("collections", "engine"), level=DEFAULT)
+        )
+        found.append(
+            Stage(
+                f"molecule-{scenario}-2.21",
+                molecule("2.21", scenario),
+                needs=("collections", "engine", "environment-2.21"),
+                level=DEFAULT if scenario == "default" else ALL,
+                skip=no_newer_core,
+            )
+        )
+    # The longest first: it is done beside the others, not after them.
+    return sorted(found, key=lambda stage: stage.alone)
