@@ -24,15 +24,15 @@ PUBLIC = {"pypi.org", "files.pythonhosted.org", "localhost"}
 COMMON = {"/", "/root", "/tmp", "/srv", "/opt", "/usr", "/var", "/mnt", "/home", "/home/user"}
 
 
-def _tracked(root: Path) -> list[Path]:
+def _tracked(root: Path, *, links: bool = False) -> list[Path]:
+    """Every committed file, or every committed link."""
     done = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False
     )
     if done.returncode:
         pytest.skip("not a git checkout")
-    return [
-        path for name in done.stdout.split("\0") if name and (path := root / name).is_file() and not path.is_symlink()
-    ]
+    paths = [root / name for name in done.stdout.split("\0") if name]
+    return [path for path in paths if (path.is_symlink() if links else path.is_file() and not path.is_symlink())]
 
 
 def _indexes() -> set[str]:
@@ -83,6 +83,7 @@ def test_nothing_leads_out_of_the_repository(root: Path) -> None:
     for path in _tracked(root):
         if path.suffix in (".py", ".yml", ".yaml", ".sh", ".toml", ".cfg") or path.name in ("demo", "test", "run"):
             assert not re.search(r"\.\./shared\b", path.read_text(errors="replace")), path
-    for path in (path for path in root.rglob("*") if path.is_symlink()):
-        if not {".git", ".venv", ".ansible"} & set(path.relative_to(root).parts):
-            assert path.resolve().is_relative_to(root), path
+    for link in _tracked(root, links=True):
+        target = link.readlink()
+        assert not target.is_absolute(), link
+        assert (link.parent / target).resolve().is_relative_to(root.resolve()), link
