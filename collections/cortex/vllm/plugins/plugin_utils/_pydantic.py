@@ -27,6 +27,7 @@ try:
         BeforeValidator,
         ConfigDict,
         Field,
+        PrivateAttr,
         SecretStr,
         ValidationError,
         field_serializer,
@@ -55,7 +56,7 @@ except ImportError as _exc:
         """Stand-in: never raised."""
 
     PydanticUndefined = None  # type: ignore[assignment]
-    AfterValidator = BeforeValidator = ConfigDict = Field = _nothing  # type: ignore[assignment,misc]
+    AfterValidator = BeforeValidator = ConfigDict = Field = PrivateAttr = _nothing  # type: ignore[assignment,misc]
     field_serializer = field_validator = model_validator = _decorator  # type: ignore[assignment]
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "BeforeValidator",
     "ConfigDict",
     "Field",
+    "PrivateAttr",
     "PydanticUndefined",
     "SecretStr",
     "ValidationError",

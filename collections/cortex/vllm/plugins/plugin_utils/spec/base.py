@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from .._pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
+from .._pydantic import BeforeValidator, Field, PrivateAttr, field_serializer, field_validator, model_validator
 from ..findings import CODE, FindingsError
 from ..gpu_selection import GpuSelection, parse
 from .parts import SYSTEM_PATHS, Held, Log, Mount, Part, Secrets, Ulimit, public_environment
@@ -121,6 +121,9 @@ class Declaration(Part):
     )
     accept: Texts = Field(default=[], description="Codes of findings that somebody has decided to live with.")
 
+    # Where the declaration was written (errors.Place); set by the loader.
+    _place: Any = PrivateAttr(default=None)
+
     @field_validator("env", mode="before")
     @classmethod
     def _environment(cls, value: Any) -> Any:
@@ -195,6 +198,16 @@ class Declaration(Part):
     @field_serializer("gpus")
     def _canonical_gpus(self, value: GpuSelection) -> Any:
         return value.canonical()
+
+    def where(self, *location: Any, root: str = "vllm_servers") -> str:
+        """Path of a field as the person wrote it, in the declaration or in the defaults: for findings."""
+        if self._place is not None:
+            return str(self._place.owner(location).path(location))
+        return ".".join([f"{root}[{self.name}]", *(str(part) for part in location)])
+
+    def origin(self, *location: Any) -> Any:
+        """What the person wrote there, with its file and line where ansible-core tagged it. None for secrets."""
+        return None if self._place is None else self._place.owner(location).origin(location)
 
     @property
     def container_name(self) -> str:

@@ -70,6 +70,10 @@ _WORDS: dict[str, tuple[str, str | None]] = {
 }
 
 
+#: Stands for "there is nothing", where None is a value.
+_ABSENT: Any = object()
+
+
 class Place:
     """Where a declaration stands in the person's files, and what they wrote there.
 
@@ -94,9 +98,9 @@ class Place:
 
     def owner(self, location: tuple[Any, ...]) -> Place:
         """The place whose value counts at ``location``: the declaration itself, or the defaults behind it."""
-        if self.above is None or _at(self.written, location) is not _NOTHING:
+        if self.above is None or _at(self.written, location) is not _ABSENT:
             return self
-        return self.above if _at(self.above.written, location) is not _NOTHING else self
+        return self.above if _at(self.above.written, location) is not _ABSENT else self
 
     def origin(self, location: tuple[Any, ...]) -> Any:
         """The value at ``location``, or the nearest thing around it that knows its line. Never a secret."""
@@ -105,7 +109,7 @@ class Place:
         found = self.written
         for part in location:
             inner = _at(found, (part,))
-            if inner is _NOTHING:
+            if inner is _ABSENT:
                 break
             found = inner
         return found
@@ -122,25 +126,24 @@ class Place:
             field=owner.path(location),
             fix=fix,
             server=owner.server,
-            origin=origin if origin is not None else owner.origin(location),
+            origin=owner.origin(location) if origin is _ABSENT else origin,
         )
-
-
-_NOTHING = object()
 
 
 def _at(value: Any, location: tuple[Any, ...]) -> Any:
     for part in location:
         if isinstance(value, Mapping):
             # ``--max-model-len`` in the files is max_model_len in the model.
-            keys = [key for key in value if key == part or (isinstance(part, str) and str(key) == part)]
+            keys = [key for key in value if str(key) == part] or [
+                key for key in value if argument_name(str(key)) == part
+            ]
             if not keys:
-                return _NOTHING
+                return _ABSENT
             value = value[keys[0]]
         elif isinstance(value, (list, tuple)) and isinstance(part, int) and part < len(value):
             value = value[part]
         else:
-            return _NOTHING
+            return _ABSENT
     return value
 
 

@@ -48,7 +48,8 @@ def load(
         spec = _validated(place, ServerSpec, findings)
         if spec is not None:
             specs.append(spec)
-    findings += check(specs, root=root)
+    # Of two declarations with one name, only the first is compared with the others.
+    findings += check(list({spec.name: spec for spec in reversed(specs)}.values()), root=root)
     refused = _unique(errors(findings))
     if refused:
         raise FindingsError(refused)
@@ -160,10 +161,12 @@ def _validated(place: Place, model: Any, findings: list[Finding]) -> Any:
         else:
             merged[key] = value
     try:
-        return model.model_validate(merged)
+        spec = model.model_validate(merged)
     except ValidationError as error:
         findings += findings_of(error, model, place)
         return None
+    spec._place = place
+    return spec
 
 
 def _spelled(data: dict[str, Any]) -> dict[str, Any]:

@@ -193,8 +193,8 @@ class Probe(Part):
 
     request: Literal["auto", "completion", "none"] = Field(
         default="auto",
-        description="V(completion) asks the declared name for a token, V(none) is content with C(/health), V(auto) asks "
-        "for a token unless the server only pools (embeddings, scores, classes).",
+        description="V(completion) asks the declared name for a token, V(none) is content with C(/health), V(auto) "
+        "asks for a token unless the server only pools (embeddings, scores, classes).",
     )
     token_timeout: Seconds = Field(default=120.0, gt=0, le=3600, description="Seconds that the first token may take.")
 
@@ -262,12 +262,16 @@ def environment(value: Any) -> Any:
 
 def public_environment(value: Any) -> Any:
     """The same for a container's own environment, which everybody on the host can read: secrets are sent elsewhere."""
-    result = environment(value)
-    if not isinstance(result, dict):
-        return result
-    problems = []
-    for key in result:
-        fields = FIELDS_OF_SECRETS | _ALIASES_OF_SECRETS
+    if not isinstance(value, dict):
+        return value
+    problems: list[Problem] = []
+    result: dict[str, str] = {}
+    try:
+        result = environment(value)
+    except Problems as found:
+        problems += found.problems
+    fields = FIELDS_OF_SECRETS | _ALIASES_OF_SECRETS
+    for key in value:
         try:
             env_name(key)
         except Problem as problem:

@@ -43,8 +43,33 @@ REFUSED_ARGUMENTS: dict[str, tuple[str, str]] = {
     "version": ("prints a text and ends", "Delete it"),
 }
 #: Fields that vLLM takes from ``--override-generation-config`` as defaults of requests
-#: (vllm/config: ModelConfig.get_diff_sampling_param; the same six since the option exists). It ignores all others.
-REQUEST_DEFAULTS = ("max_new_tokens", "min_p", "repetition_penalty", "temperature", "top_k", "top_p")
+#: (0.32: vllm/config/model.py, ModelConfig.get_diff_sampling_param). It ignores all others.
+REQUEST_DEFAULTS = (
+    "frequency_penalty",
+    "max_new_tokens",
+    "min_p",
+    "presence_penalty",
+    "repetition_penalty",
+    "temperature",
+    "top_k",
+    "top_p",
+)
+#: Endings of architectures that pool unless told otherwise, and those that generate; the first that fits counts
+#: (0.32: vllm/config/model.py, _SUFFIX_TO_DEFAULTS).
+_GENERATING = ("ForCausalLM", "ForConditionalGeneration", "ChatModel", "LMHeadModel")
+_POOLING = (
+    "ForTextEncoding",
+    "EmbeddingModel",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForAudioClassification",
+    "ForImageClassification",
+    "ForVideoClassification",
+    "ClassificationModel",
+    "ForRewardModeling",
+    "RewardModel",
+    "Model",
+)
 #: Tasks of releases before 0.13 that pool instead of generating (``--task``).
 _POOLING_TASKS = ("embed", "embedding", "score", "reward", "classify")
 
@@ -64,7 +89,6 @@ def _engine_args(value: Any) -> Any:
     for key, item in value.items():
         name, *inner = argument_name(key).split(".")
         if name in RESERVED_ARGUMENTS:
-            field = RESERVED_ARGUMENTS[name]
             problems.append(
                 Problem("has a field of its own", f"Write {field} instead", code="argument.reserved", at=(key,))
             )
@@ -134,7 +158,7 @@ class ServerSpec(Declaration):
     tokenizer: Text | None = Field(default=None, description="Tokenizer, if not the model's: Hub id or path.")
     served_model_name: Texts = Field(
         default=[],
-        description="Names that clients use. The first one is asked for a token. Default: the server's name.",
+        description="Names that clients use; the first one is asked for a token. Default: the server's name.",
     )
     hub_cache: Path | None = Field(
         default=None,
@@ -199,7 +223,7 @@ class ServerSpec(Declaration):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ServerSpec:
-        problems = []
+        problems: list[Problem] = []
         if self.revision and self.model_kind == "path":
             problems.append(Problem("has no meaning for a path", "Delete it", at=("revision",)))
         if self.request_defaults and "override_generation_config" in self.engine_args:
@@ -210,7 +234,7 @@ class ServerSpec(Declaration):
                     at=("request_defaults",),
                 )
             )
-        if self.network in ("none",):
+        if self.network == "none":
             problems.append(Problem("leaves the server without any network", "Write bridge or host", at=("network",)))
         if problems:
             raise Problems(problems)
@@ -239,8 +263,7 @@ class ServerSpec(Declaration):
     def pools(self, architectures: list[str] | None = None) -> bool:
         """Whether the server only pools (embeddings, scores, classes), so that no completion can be asked of it.
 
-        :param architectures: ``architectures`` of the model's config.json, for when the arguments leave it open. The
-            endings are those of vllm/config/model.py, ``_SUFFIX_TO_DEFAULTS``.
+        :param architectures: ``architectures`` of the model's config.json, for when the arguments leave it open
         """
         arguments = self.engine_args
         runner = arguments.get("runner", "auto")
@@ -248,16 +271,8 @@ class ServerSpec(Declaration):
             return bool(runner == "pooling")
         if arguments.get("task") in _POOLING_TASKS or arguments.get("convert") in ("embed", "classify", "reward"):
             return True
-        endings = (
-            "ForSequenceClassification",
-            "ForTextEncoding",
-            "EmbeddingModel",
-            "RewardModel",
-            "ForRewardModeling",
-            "Model",
-        )
         first = (architectures or [""])[0]
-        return first.endswith(endings) and not first.endswith(("ChatModel", "LMHeadModel"))
+        return not first.endswith(_GENERATING) and first.endswith(_POOLING)
 
     def published(self) -> list[tuple[str, int]]:
         """Address and port of everything that the host publishes."""
