@@ -106,8 +106,14 @@ def start(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., Process]]:
     """Starts a stand-in: ``start(model, "--flag", "value", style="serve", speed=0.001, KNOB=…)``."""
     started: list[Process] = []
 
-    def run(*arguments: t.Any, style: str = "serve", env: dict[str, str] | None = None, **knobs: t.Any) -> Process:
-        port = free_port()
+    def run(
+        *arguments: t.Any,
+        style: str = "serve",
+        env: dict[str, str] | None = None,
+        port: int | None = None,
+        **knobs: t.Any,
+    ) -> Process:
+        port = port or free_port()
         program = [str(PACKAGE / "bin" / "vllm"), "serve"]
         if style == "api_server":
             program = ["-m", "vllm.entrypoints.openai.api_server"]

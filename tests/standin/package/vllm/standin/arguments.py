@@ -55,6 +55,8 @@ RELEASE_FLAGS: t.Tuple[t.Tuple[str, bool, t.Tuple[int, int]], ...] = (
 _HUMAN = {"--max-model-len": "human_readable_int_or_auto", "--max-num-batched-tokens": "human_readable_int"}
 _INTS = frozenset({"--port", "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size"})
 _INTS = _INTS | {"--max-num-seqs", "--seed", "--block-size", "--max-logprobs", "--nnodes", "--node-rank"}
+# The usage text shows choices for these, but they are checked after parsing (plugins may add values).
+_CHECKED_LATER = frozenset({"--tool-call-parser", "--reasoning-parser", "--quantization", "--attention-backend"})
 _FLOATS = frozenset({"--gpu-memory-utilization"})
 _SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -105,7 +107,7 @@ def known_flags(version: str, more: str = "", fewer: str = "") -> t.Dict[str, Fl
             continue
         spellings = [part.strip() for part in item.split(" | ")] if " | --" in item else [item]
         name, _unused, rest = spellings[0].partition(" ")
-        choices = re.match(r"\{([^}]*)\}", rest)
+        choices = None if name in _CHECKED_LATER else re.match(r"\{([^}]*)\}", rest)
         values = 0 if not rest else -1 if "..." in rest else 1
         flag = Flag(name, values, tuple(choices.group(1).split(",")) if choices else ())
         for spelling in spellings:
@@ -138,7 +140,7 @@ def _flag_of(token: str, flags: t.Mapping[str, Flag]) -> t.Optional[Flag]:
     head, _dot, tail = name.partition(".")
     head = head.replace("_", "-")
     if head in flags:
-        return Flag(head, 1, ()) if tail else flags[head]
+        return Flag(f"{head}.{tail}", 1, ()) if tail else flags[head]
     candidates = {flags[known].name: flags[known] for known in flags if known.startswith(head)}
     return next(iter(candidates.values())) if len(candidates) == 1 else None
 

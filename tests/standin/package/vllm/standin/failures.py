@@ -23,7 +23,7 @@ OF_PHASE = {
     "P1": "removed-flag",
     "P2": "tool-parser-unknown",
     "P4": "quantization-unknown",
-    "P5": "kvcache-space-env-invalid",
+    "P5": "load-format-unknown",
     "P6": "shm-too-small",
     "P7": "weights-corrupt-header",
     "P8": "kvcache-space-too-big",

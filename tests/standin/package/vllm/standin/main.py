@@ -16,7 +16,7 @@ import typing as t
 
 from vllm import __version__
 from vllm.standin import arguments, failures, script
-from vllm.standin.knobs import PHASE_SECONDS, Knobs, from_environment, from_model
+from vllm.standin.knobs import PHASE_SECONDS, from_environment, from_model
 from vllm.standin.processes import Children
 from vllm.standin.web import Engine, Server
 
@@ -125,7 +125,10 @@ class Run:
         options = dict(parsed.options)
         named = options.get("model")
         if self.style == "serve" and named and arguments.release(self.version) < (0, 11):
-            script.write("ValueError: With `vllm serve`, you should provide the model as a positional argument or in a config file instead of via the `--model` option.")
+            script.write(
+                "ValueError: With `vllm serve`, you should provide the model as a positional argument or in a config "
+                "file instead of via the `--model` option."
+            )
             raise Ended(1)
         self.model = (parsed.model_tag or named if self.style == "serve" else named) or DEFAULT_MODEL
         self.knobs = from_model(self.knobs, self.model, options)

@@ -26,6 +26,7 @@ def _rename(title: str) -> None:
 def _sleep(title: str) -> t.NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.closerange(3, 1024)  # the bound port above all: vLLM spawns its children, they inherit nothing
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: never outlive the server
     try:
         _rename(title)

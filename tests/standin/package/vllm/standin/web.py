@@ -29,7 +29,9 @@ DEAD = "EngineCore encountered an issue. See stack trace (above) for the root ca
 class Engine:
     """What the requests share with the main thread."""
 
-    def __init__(self, knobs: Knobs, version: str, model: str, names: t.Sequence[str], length: int, keys: t.Sequence[str]):
+    def __init__(
+        self, knobs: Knobs, version: str, model: str, names: t.Sequence[str], length: int, keys: t.Sequence[str]
+    ):
         self.knobs = knobs
         self.version = version
         self.model = model
