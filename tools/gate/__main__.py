@@ -19,10 +19,11 @@ The last line says how many tests passed and failed; the exit status is 0 only w
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./test", description=__doc__, epilog=EPILOG)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--fast", action="store_true", help="only what needs no container engine, under 3 minutes when set up")
+    which.add_argument("--fast", action="store_true", help="only what needs no container engine: under 3 minutes")
     which.add_argument("--all", action="store_true", help="adds what is long or rare")
     parser.add_argument("--list", action="store_true", help="show the stages and what they run")
-    parser.add_argument("--jobs", type=int, default=max(2, min(4, (os.cpu_count() or 2) // 2)), help="stages side by side")
+    jobs = max(2, min(4, (os.cpu_count() or 2) // 2))
+    parser.add_argument("--jobs", type=int, default=jobs, help="stages side by side (%(default)s)")
     parser.add_argument("stage", nargs="*", help="run only these stages, and what they need")
     return parser.parse_args()
 

@@ -14,6 +14,8 @@ import time
 from stages import ROOT, Stage
 
 LOGS = ROOT / ".ansible" / "test-logs"
+#: The last line of pytest: "80 passed, 1 skipped in 2.32s".
+SUMMARY = r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped|deselected).*? in [\d.]+s.*)$"
 COLOURS = {"passed": "32", "failed": "31", "skipped": "33", "not run": "31"}
 
 
@@ -98,7 +100,7 @@ def counts(result: Result) -> tuple[int, int]:
     passed = failed = 0
     if result.outcome != "not run":
         text = result.log.read_text(encoding="utf-8", errors="replace")
-        for line in re.findall(r"^(?:=+ )?(\d+ (?:passed|failed|error|skipped|deselected).*? in [\d.]+s.*)$", text, re.MULTILINE):
+        for line in re.findall(SUMMARY, text, re.MULTILINE):
             passed += sum(int(number) for number in re.findall(r"(\d+) (?:passed|xpassed)", line))
             failed += sum(int(number) for number in re.findall(r"(\d+) (?:failed|error)", line))
     if result.outcome == "passed":
@@ -183,10 +185,9 @@ def summary(results: list[Result], seconds: float) -> tuple[str, bool]:
     for result in results:
         good, bad = counts(result)
         passed, failed = passed + good, failed + bad
-        numbers = f"{good or '':>7} {bad or '':>7}"
-        detail = f"  {result.detail}" if result.detail else ""
-        line = f"{result.stage.name:24} {colour(result.outcome, f'{result.outcome:8}')} {result.seconds:8.1f} {numbers}{detail}"
-        lines.append(line.rstrip())
+        outcome = colour(result.outcome, f"{result.outcome:8}")
+        numbers = f"{result.seconds:8.1f} {good or '':>7} {bad or '':>7}"
+        lines.append(f"{result.stage.name:24} {outcome} {numbers}  {result.detail}".rstrip())
     lines += ["", f"{seconds / 60:.1f} minutes; the output of each stage is in {LOGS.relative_to(ROOT)}/"]
     lines.append(f"{passed} passed, {failed} failed")
     return "\n".join(lines), failed == 0 and all(result.outcome in ("passed", "skipped") for result in results)

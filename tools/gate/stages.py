@@ -85,13 +85,14 @@ def molecule(core: str, scenario: str) -> tuple[tuple[str, ...], ...]:
 
 
 def stages(level: int) -> list[Stage]:
-    """All stages in the order in which they are started when there is room; slow ones that others wait for come first."""
+    """All stages, in the order in which they are started when there is room."""
     found = [
         Stage("environment", (("tools/environment",), ("tools/no-shadow",)), needs=(), setup=True),
         Stage("engine", (("tools/engine", "--gpu-stub"),), needs=("environment",), level=DEFAULT, setup=True),
         Stage("collections", (("tools/collections",),), setup=True),
         Stage(
-            "image", (("tools/vllm-image",), ("tools/tiny-model",)), needs=("engine",), level=DEFAULT, setup=True, limit=2400
+            "image", (("tools/vllm-image",), ("tools/tiny-model",)), needs=("engine",), level=DEFAULT, setup=True,
+            limit=2400,
         ),
         Stage("environment-2.21", (("tools/environment", "2.21"),), level=DEFAULT, setup=True, skip=no_newer_core),
         Stage("ruff", ((f"{VENV}ruff", "check", "."),)),
