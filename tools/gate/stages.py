@@ -88,10 +88,10 @@ def stages(level: int) -> list[Stage]:
     """All stages, in the order in which they are started when there is room."""
     found = [
         Stage("environment", (("tools/environment",), ("tools/no-shadow",)), needs=(), setup=True),
-        Stage("engine", (("tools/engine", "--gpu-stub"),), needs=("environment",), level=DEFAULT, setup=True),
+        Stage("docker", (("tools/engine", "--gpu-stub"),), needs=("environment",), level=DEFAULT, setup=True),
         Stage("collections", (("tools/collections",),), setup=True),
         Stage(
-            "image", (("tools/vllm-image",), ("tools/tiny-model",)), needs=("engine",), level=DEFAULT, setup=True,
+            "image", (("tools/vllm-image",), ("tools/tiny-model",)), needs=("docker",), level=DEFAULT, setup=True,
             limit=2400,
         ),
         Stage("environment-2.21", (("tools/environment", "2.21"),), level=DEFAULT, setup=True, skip=no_newer_core),
@@ -134,20 +134,20 @@ def engine_stages(level: int) -> list[Stage]:
     found = []
     for folder in folders("tests", ENGINE_FOLDERS):
         name = pathlib.Path(folder).name
-        needs = ("collections", "image") if name == "e2e" else ("collections", "engine")
+        needs = ("collections", "image") if name == "e2e" else ("collections", "docker")
         command = (("tools/base-image",), pytest(folder, level=level))
         limit = 1800 if level < ALL else 3600
         found.append(Stage(name, command, needs=needs, level=DEFAULT, alone=name == "e2e", limit=limit))
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     for scenario in scenarios:
         found.append(
-            Stage(f"molecule-{scenario}", molecule("2.19", scenario), needs=("collections", "engine"), level=DEFAULT)
+            Stage(f"molecule-{scenario}", molecule("2.19", scenario), needs=("collections", "docker"), level=DEFAULT)
         )
         found.append(
             Stage(
                 f"molecule-{scenario}-2.21",
                 molecule("2.21", scenario),
-                needs=("collections", "engine", "environment-2.21"),
+                needs=("collections", "docker", "environment-2.21"),
                 level=DEFAULT if scenario == "default" else ALL,
                 skip=no_newer_core,
             )
