@@ -1,0 +1,312 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The container engine, through the Docker SDK's low-level client. The one file that knows the SDK and its errors."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import math
+import os
+import re
+import socket
+import sys
+
+# The distribution's package is bound to the distribution's Python; discovery may have chosen another one.
+INTERPRETERS = (
+    "/usr/bin/python3",
+    "/usr/libexec/platform-python",
+    "/usr/local/bin/python3",
+)
+OLDEST_SDK = (5, 0)
+
+# Options of every task that talks to the engine; documented by the fragment `cortex.vllm._engine`.
+CONNECTION = {
+    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
+    "tls": {"type": "bool", "default": False},
+    "tls_ca": {"type": "path"},
+    "tls_cert": {"type": "path"},
+    "tls_key": {"type": "path"},
+    "tls_verify": {"type": "bool", "default": True},
+    "timeout": {"type": "int", "default": 60},
+}
+
+
+class EngineError(Exception):
+    """The engine refused or could not be asked.
+
+    ``kind``: ``absent``, ``not_running``, ``denied``, ``sdk_missing``, ``incompatible`` (no connection),
+    ``not_found``, ``conflict``, ``refused`` (the engine said no), ``timeout``, ``connection`` (lost on the way).
+    """
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def load_sdk():
+    """Import the Docker SDK and what it loads late; returns the module. Raises `EngineError` (``sdk_missing``)."""
+    try:
+        sdk = importlib.import_module("docker")
+        for name in ("docker.errors", "docker.tls", "docker.types", "requests.exceptions"):
+            importlib.import_module(name)
+        sdk.APIClient  # pylint: disable=pointless-statement
+    except (ImportError, AttributeError) as exc:
+        raise EngineError(
+            "sdk_missing",
+            "the Docker SDK for Python cannot be imported by {0} (Python {1}): {2}. Install the distribution's package "
+            "python3-docker (Debian, Ubuntu) or python3-docker from EPEL, or set ansible_python_interpreter "
+            "to the Python that has it".format(sys.executable, sys.version.split()[0], exc),
+        )
+    return sdk
+
+
+def respawn_if_needed():
+    """Start the module again under an interpreter that has the SDK, when this one has not. May not return."""
+    try:
+        load_sdk()
+    except EngineError:
+        from ansible.module_utils.common import respawn
+
+        if not respawn.has_respawned():
+            found = respawn.probe_interpreters_for_module([p for p in INTERPRETERS if p != sys.executable], "docker")
+            if found:
+                respawn.respawn_module(found)
+
+
+def _sdk_facts(sdk):
+    version = str(getattr(sdk, "__version__", None) or getattr(sdk, "version", "unknown"))
+    return version, os.path.dirname(getattr(sdk, "__file__", None) or "")
+
+
+def _version_tuple(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def facts(params):
+    """``(Engine or None, engine facts)`` for an observation; never raises. ``params``: the module's parameters."""
+    answer = {
+        "status": "ok", "message": "", "name": None, "version": None, "api_version": None, "sdk_version": None,
+        "sdk_path": None, "runtimes": [], "cgroup_version": None, "root_dir": None, "warnings": [],
+    }  # fmt: skip
+    try:
+        answer["sdk_version"], answer["sdk_path"] = _sdk_facts(load_sdk())
+        engine = Engine(params)
+        version, info = engine.version(), engine.info()
+    except EngineError as exc:
+        answer.update(status=exc.kind if exc.kind != "connection" else "not_running", message=exc.message)
+        if exc.kind in ("refused", "timeout"):
+            answer["status"] = "not_running"
+        return None, answer
+    components = [str(part.get("Name", "")) for part in version.get("Components") or []]
+    answer.update(
+        name="podman" if any("podman" in part.lower() for part in components) else "docker",
+        version=version.get("Version"),
+        api_version=engine.api_version,
+        runtimes=sorted(info.get("Runtimes") or {}),
+        cgroup_version=str(info.get("CgroupVersion") or "") or None,
+        root_dir=info.get("DockerRootDir"),
+        warnings=[str(text) for text in info.get("Warnings") or []],
+    )
+    return engine, answer
+
+
+def _tls(sdk, params):
+    if not params.get("tls"):
+        return False
+    pair = (params.get("tls_cert"), params.get("tls_key"))
+    try:
+        return sdk.tls.TLSConfig(
+            client_cert=pair if all(pair) else None, ca_cert=params.get("tls_ca"), verify=params.get("tls_verify", True)
+        )
+    except sdk.errors.TLSParameterError as exc:
+        raise EngineError("incompatible", "tls_ca, tls_cert, tls_key: {0}".format(str(exc).splitlines()[0]))
+
+
+def _look_at_socket(host):
+    """Say precisely why a unix socket cannot be used, before the SDK wraps it in three exceptions."""
+    if not host.startswith("unix://"):
+        return
+    path = host[len("unix://"):]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(path)
+            return
+        except OSError as exc:
+            code, text = exc.errno, exc.strerror or str(exc)
+    if code in (errno.EACCES, errno.EPERM):
+        raise EngineError(
+            "denied",
+            "no permission on {0} as uid {1}: run the task with become: true, or add the user to the group "
+            "that owns the socket".format(path, os.getuid()),
+        )
+    folders = os.environ.get("PATH", "").split(":") + ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
+    installed = [
+        name for name in ("dockerd", "podman") if any(os.access(os.path.join(f, name), os.X_OK) for f in folders if f)
+    ]
+    if code == errno.ENOENT and not installed:
+        raise EngineError(
+            "absent", "there is no container engine: {0} does not exist and neither dockerd nor podman is installed. "
+            "Install one (Debian, Ubuntu: docker.io), or set docker_host".format(path)
+        )  # fmt: skip
+    raise EngineError(
+        "not_running", "the container engine does not run: {0}: {1}. Start it (systemctl start docker), "
+        "or set docker_host to the socket it listens on".format(path, text)
+    )  # fmt: skip
+
+
+class Engine:
+    """One connection; not to be shared between threads (`clone` makes another one).
+
+    Every method raises `EngineError`. Bodies travel raw, so that an older SDK never hides what the engine knows.
+    """
+
+    def __init__(self, params):
+        self._params = params
+        self._sdk = load_sdk()
+        self._requests = importlib.import_module("requests.exceptions")
+        version, path = _sdk_facts(self._sdk)
+        if _version_tuple(version) < OLDEST_SDK:
+            raise EngineError(
+                "incompatible",
+                "the Docker SDK {0} in {1} is older than 5.0; install the distribution's python3-docker, and remove "
+                "a copy of pip that hides it".format(version, path),
+            )
+        host = params.get("docker_host") or CONNECTION["docker_host"]["default"]
+        _look_at_socket(host)
+        self.timeout = params.get("timeout") or CONNECTION["timeout"]["default"]
+        try:
+            self._api = self._sdk.APIClient(
+                base_url=host, version="auto", timeout=self.timeout, tls=_tls(self._sdk, params)
+            )
+            self.api_version = str(self._api.api_version)
+        except EngineError:
+            raise
+        except self._sdk.errors.DockerException as exc:
+            text = str(exc)
+            # requests 2.32 refuses the SDK's "http+docker" scheme before SDK 7.1; engines name versions they refuse.
+            if "Not supported URL scheme" in text or "API version" in text or "too old" in text or "too new" in text:
+                raise EngineError(
+                    "incompatible",
+                    "the Docker SDK {0} in {1} and the engine at {2} do not understand each other: {3}. Install the "
+                    "distribution's python3-docker in the version that belongs to its python3-requests".format(
+                        version, path, host, text
+                    ),
+                )
+            raise EngineError("not_running", "the engine at {0} does not answer: {1}".format(host, text))
+        except Exception as exc:  # a wrong URL is a ValueError here, a UnicodeError there
+            raise EngineError("not_running", "docker_host {0!r} cannot be used: {1}".format(host, exc))
+
+    def clone(self, timeout=None):
+        """Another connection to the same engine, for another thread; ``timeout`` in seconds."""
+        params = dict(self._params)
+        if timeout:
+            params["timeout"] = timeout
+        return Engine(params)
+
+    def close(self):
+        try:
+            self._api.close()
+        except Exception:  # closing only frees descriptors; nothing may depend on it
+            pass
+
+    def _call(self, function, *args, **kwargs):
+        errors = self._sdk.errors
+        try:
+            return function(*args, **kwargs)
+        except errors.APIError as exc:
+            status = getattr(exc.response, "status_code", None)
+            text = str(exc.explanation or exc)
+            raise EngineError({404: "not_found", 409: "conflict"}.get(status, "refused"), text)
+        except errors.DockerException as exc:
+            raise EngineError("refused", str(exc))
+        except self._requests.Timeout as exc:
+            raise EngineError("timeout", "the engine did not answer within {0} s: {1}".format(self.timeout, exc))
+        except (self._requests.RequestException, OSError) as exc:
+            raise EngineError("connection", "the connection to the engine was lost: {0}".format(exc))
+
+    def _post(self, path, ident, body):
+        def post():
+            url = self._api._url(path, ident)  # pylint: disable=protected-access
+            answer = self._api._post_json(url, data=body)  # pylint: disable=protected-access
+            self._api._raise_for_status(answer)  # pylint: disable=protected-access
+            return answer.json() if answer.content else {}
+
+        return self._call(post)
+
+    def version(self):
+        return self._call(self._api.version)
+
+    def info(self):
+        return self._call(self._api.info)
+
+    def containers(self):
+        """All containers, stopped ones too, as the engine's short list."""
+        return self._call(self._api.containers, all=True)
+
+    def inspect(self, ident):
+        """The engine's full answer for one container, or None when there is none."""
+        try:
+            return self._call(self._api.inspect_container, ident)
+        except EngineError as exc:
+            if exc.kind == "not_found":
+                return None
+            raise
+
+    def image(self, ref):
+        """The engine's answer for one image, or None when it is not on the host."""
+        try:
+            return self._call(self._api.inspect_image, ref)
+        except EngineError as exc:
+            if exc.kind == "not_found":
+                return None
+            raise
+
+    def create(self, name, body):
+        """Create a container from a raw body; returns its id."""
+        return self._call(self._api.create_container_from_config, body, name)["Id"]
+
+    def connect(self, network, ident, config):
+        """Connect a container to one more network."""
+        self._post("/networks/{0}/connect", network, {"Container": ident, "EndpointConfig": config})
+
+    def start(self, ident):
+        self._call(self._api.start, ident)
+
+    def stop(self, ident, timeout):
+        """Stop within ``timeout`` seconds (whole ones for the engine), then it is killed."""
+        self._call(self._api.stop, ident, timeout=int(math.ceil(timeout)))
+
+    def rename(self, ident, name):
+        self._call(self._api.rename, ident, name)
+
+    def update(self, ident, body):
+        """Change a living container: restart policy and limits."""
+        self._post("/containers/{0}/update", ident, body)
+
+    def remove(self, ident):
+        """Remove a container, running or not, with its anonymous volumes; nothing happens when it is gone."""
+        try:
+            self._call(self._api.remove_container, ident, force=True, v=True)
+        except EngineError as exc:
+            if exc.kind != "not_found":
+                raise
+
+    def logs(self, ident, since, tail, follow):
+        """Chunks of log bytes with the engine's time in front of each line; ``since``: whole seconds."""
+        return self._call(
+            self._api.logs, ident, stdout=True, stderr=True, stream=follow, follow=follow, timestamps=True,
+            since=max(1, int(since)), tail=tail,
+        )  # fmt: skip
+
+    def pull(self, ref):
+        """Decoded progress events of a pull, with the target's own registry logins (``~/.docker/config.json``)."""
+        for event in self._call(self._api.pull, ref, stream=True, decode=True):
+            yield event

@@ -1,0 +1,142 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The host's NVIDIA GPUs, from ``nvidia-smi -q -x``: the driver's own answer, in the driver's own order."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+# What people do about the two failures that follow a driver or kernel update.
+ADVICE = (
+    ("couldn't communicate with the NVIDIA driver", "load the driver (modprobe nvidia) or reinstall it for this kernel"),
+    ("Driver/library version mismatch", "the driver was updated under a loaded module: reboot the host, or reload nvidia"),
+    ("No devices were found", "the driver runs but sees no GPU: look for Xid and NVRM lines in dmesg"),
+    ("Unable to determine the device handle", "a GPU has fallen off the bus: look for Xid 79 in dmesg, then reboot"),
+)
+
+
+def _text(node, path):
+    """The text at ``path``; None for what is missing or the driver does not tell."""
+    found = node.findtext(path)
+    found = found.strip() if found else ""
+    return None if not found or found in ("N/A", "[N/A]", "Not Supported", "[Not Supported]", "Unknown Error") else found
+
+
+def _bytes(text):
+    """``"81559 MiB"`` in bytes, or None."""
+    match = re.match(r"(\d+)\s*([KMG]?i?B)\Z", text or "")
+    if not match:
+        return None
+    return int(match.group(1)) * {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}.get(match.group(2), 2**20)
+
+
+def _integer(text):
+    return int(text) if text and text.isdigit() else None
+
+
+def _processes(gpu):
+    found = []
+    for entry in gpu.findall("processes/process_info"):
+        found.append(
+            {
+                "pid": _integer(_text(entry, "pid")),
+                "name": _text(entry, "process_name"),
+                "memory_used": _bytes(_text(entry, "used_memory")),
+            }
+        )
+    return found
+
+
+def parse(xml):
+    """``{driver, cuda, devices}`` of the XML of ``nvidia-smi -q -x``. Raises `ValueError` when it is none."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as exc:
+        raise ValueError("nvidia-smi did not answer with XML: {0}".format(exc))
+    devices = []
+    for index, gpu in enumerate(root.findall("gpu")):
+        mode = _text(gpu, "mig_mode/current_mig")
+        total = _bytes(_text(gpu, "fb_memory_usage/total"))
+        used = _bytes(_text(gpu, "fb_memory_usage/used"))
+        free = _bytes(_text(gpu, "fb_memory_usage/free"))
+        devices.append(
+            {
+                "index": index,
+                "uuid": _text(gpu, "uuid"),
+                "name": _text(gpu, "product_name"),
+                "pci_bus_id": _text(gpu, "pci/pci_bus_id") or gpu.get("id"),
+                "memory_total": total,
+                "memory_used": used,
+                "memory_free": free,
+                "compute_capability": _text(gpu, "compute_cap") or _text(gpu, "cuda_compute_capability"),
+                "mig_mode": mode.lower() if mode else None,
+                "mig": [],
+                "processes": _processes(gpu),
+            }
+        )
+    return {"driver": _text(root, "driver_version"), "cuda": _text(root, "cuda_version"), "devices": devices}
+
+
+def parse_mig(listing):
+    """``{gpu uuid: [{uuid, profile}]}`` from ``nvidia-smi -L``, the one place that names the UUIDs of MIG devices."""
+    found, current = {}, None
+    for line in listing.splitlines():
+        gpu = re.match(r"GPU \d+: .*\(UUID: (GPU-[0-9a-fA-F-]+)\)", line)
+        if gpu:
+            current = gpu.group(1)
+        mig = re.match(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)", line)
+        if mig and current:
+            found.setdefault(current, []).append({"uuid": mig.group(2), "profile": mig.group(1)})
+    return found
+
+
+def _failure(text):
+    """The status and message of a failed nvidia-smi."""
+    text = " ".join(text.split()) or "nvidia-smi failed and said nothing"
+    for sign, advice in ADVICE:
+        if sign in text:
+            return "{0} ({1})".format(text, advice)
+    return text
+
+
+def look(module):
+    """The GPU part of an observation; never raises. ``module``: for ``get_bin_path`` and ``run_command``."""
+    answer = {"status": "ok", "message": "", "driver": None, "cuda": None, "devices": []}
+    command = module.get_bin_path("nvidia-smi")
+    if not command:
+        answer.update(status="absent", message="nvidia-smi is not installed: this host has no NVIDIA driver")
+        return answer
+    code, out, err = module.run_command([command, "-q", "-x"], errors="replace")
+    if code:
+        # The driver's complaint comes on stdout.
+        answer.update(status="error", message=_failure(out + " " + err))
+        return answer
+    try:
+        answer.update(parse(out))
+    except ValueError as exc:
+        answer.update(status="error", message=str(exc))
+        return answer
+    devices = answer["devices"]
+    if any(device["mig_mode"] == "enabled" for device in devices):
+        code, out, dummy = module.run_command([command, "-L"], errors="replace")
+        parts = parse_mig(out) if code == 0 else {}
+        for device in devices:
+            device["mig"] = parts.get(device["uuid"], [])
+    if any(device["compute_capability"] is None for device in devices):
+        # Drivers before 510 do not know the field and fail: then it stays unknown.
+        code, out, dummy = module.run_command(
+            [command, "--query-gpu=uuid,compute_cap", "--format=csv,noheader"], errors="replace"
+        )
+        if code == 0:
+            known = dict(line.split(", ", 1) for line in out.splitlines() if ", " in line)
+            for device in devices:
+                value = known.get(device["uuid"], "").strip()
+                if re.match(r"\d+\.\d+\Z", value):
+                    device["compute_capability"] = value
+    return answer

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""One look at a host for all its servers. Reads, changes nothing, and never fails as a whole: a broken part says so."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+
+from ansible_collections.cortex.vllm.plugins.module_utils import (
+    client,
+    gpus,
+    journal,
+    locks,
+    model_files,
+    paths,
+    ports,
+    probing,
+    state,
+    transaction,
+    trimming,
+)
+from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
+
+SCHEMA = 1
+
+
+def observe(request, params, module):
+    """The observation of docs/contract.md for a request; ``module``: for nvidia-smi only."""
+    salt = secrets.token_hex(16)
+    state_dir = request.get("state_dir") or "/var/lib/cortex-vllm"
+    engine, facts = client.facts(params)
+    inspects, short, images = [], [], {}
+    if engine is not None:
+        try:
+            short = engine.containers()
+            inspects = _containers(engine, short, request)
+            images = _images(engine, inspects, request, state_dir)
+        except EngineError as exc:
+            facts["status"] = "not_running"
+            facts["message"] = "the engine stopped answering: {0}".format(exc.message)
+    answer = {
+        "schema": SCHEMA,
+        "salt": salt,
+        "host": paths.host([state_dir, facts.get("root_dir")]),
+        "engine": facts,
+        "containers": [trimming.container(entry, salt) for entry in inspects],
+        "images": images,
+        "models": {
+            entry["key"]: model_files.look(entry["model"], entry.get("revision"), entry.get("hub_cache"))
+            for entry in _distinct(request.get("models"))
+        },
+        "paths": {path: paths.look(path) for path in request.get("paths") or []},
+        "ports": ports.look(request.get("ports") or [], short),
+        "gpus": gpus.look(module) if request.get("gpus") else None,
+        "servers": {},
+    }
+    _name_holders(answer["ports"], inspects)
+    by_name = {entry["Name"].lstrip("/"): entry for entry in inspects}
+    asked = []
+    for entry in request.get("servers") or []:
+        found = _server(state_dir, entry["name"])
+        answer["servers"][entry["name"]] = found
+        if request.get("health"):
+            _ask_health(asked, found, by_name.get(entry["container_name"]))
+    for thread in asked:
+        thread.join()
+    if engine is not None:
+        engine.close()
+    return answer
+
+
+def _distinct(models):
+    return {entry["key"]: entry for entry in models or []}.values()
+
+
+def _containers(engine, short, request):
+    """Full inspects of what matters: ours, the declared names, holders of wanted ports and of GPUs."""
+    names = set()
+    for entry in request.get("servers") or []:
+        name = entry["container_name"]
+        names.update((name, name + ".kept", name + ".new", entry.get("kept_name") or name + ".kept"))
+    wanted_ports = {int(entry["port"]) for entry in request.get("ports") or []}
+    found = []
+    for entry in short:
+        mine = transaction.LABEL in (entry.get("Labels") or {})
+        named = bool(names & {name.lstrip("/") for name in entry.get("Names") or []})
+        holds = bool(wanted_ports & {port.get("PublicPort") for port in entry.get("Ports") or []})
+        running = entry.get("State") in ("running", "restarting", "paused")
+        if not (mine or named or holds or running):
+            continue
+        inspect = engine.inspect(entry["Id"])
+        if inspect is not None and (mine or named or holds or trimming.holds_gpus(inspect) or _on_host(inspect)):
+            found.append(inspect)
+    return found
+
+
+def _on_host(inspect):
+    # Its ports are the host's, without the engine publishing any: `_name_holders` tells whose a listener is.
+    return (inspect.get("HostConfig") or {}).get("NetworkMode") == "host"
+
+
+def _images(engine, inspects, request, state_dir):
+    known = state.load_images(state_dir)
+    answer = {}
+    wanted = list(request.get("images") or [])
+    wanted += [entry["Image"] for entry in inspects if transaction.LABEL in ((entry.get("Config") or {}).get("Labels") or {})]
+    for ref in wanted:
+        if ref in answer:
+            continue
+        try:
+            found = engine.image(ref)
+        except EngineError as exc:
+            if exc.kind in ("connection", "timeout"):
+                raise
+            found = None  # not a reference the engine understands: it is not there
+        answer[ref] = trimming.image(found, known.get(found.get("Id"))) if found else None
+    return answer
+
+
+def _name_holders(held, inspects):
+    """Name the container of a listening process, for those on the host's network."""
+    for found in held.values():
+        if not found or found["container"] or not found["pid"]:
+            continue
+        try:
+            with open("/proc/{0}/cgroup".format(found["pid"]), "rb") as stream:
+                match = re.search(r"[0-9a-f]{64}", stream.read().decode("ascii", "replace"))
+        except OSError:
+            continue
+        for entry in inspects:
+            if (match and entry["Id"] == match.group(0)) or (entry.get("State") or {}).get("Pid") == found["pid"]:
+                found["container"] = entry["Name"].lstrip("/")
+
+
+def _server(state_dir, name):
+    folder = state.server_dir(state_dir, name)
+    loaded, digest, problem = state.load(state_dir, name)
+    job = journal.last(folder)
+    if job:
+        job.pop("alive")
+    return {
+        "state": loaded,
+        "state_hash": digest,
+        "problem": problem,
+        "lock": locks.holder(locks.path_of(state_dir, "server-" + name)),
+        "job": job,
+        "health": None,
+    }
+
+
+def _ask_health(asked, found, inspect):
+    committed = (found["state"] or {}).get("committed") or {}
+    probe = committed.get("probe")
+    if not probe or not probe.get("port") or not ((inspect or {}).get("State") or {}).get("Running"):
+        return
+    key = transaction.api_key(inspect, probe)
+
+    def ask():
+        found["health"] = probing.health(probe, key)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    asked.append(thread)
+
+

@@ -1,0 +1,408 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What a job does for one server: take the locks, look again, act, and end with exactly one ``done``."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, locks, probing, state, transaction
+from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
+from ansible_collections.cortex.vllm.plugins.module_utils.transaction import StepFailed, patiently
+
+ACTIONS = ("create", "replace", "start", "restart", "update", "stop", "remove", "recover")
+
+
+class ServerRun:
+    """One server of a job. The attributes are what the functions of `transaction` work on."""
+
+    def __init__(self, request, server, secrets, journal, redactor):
+        self.request, self.server, self.secrets = request, server, secrets
+        self.order = request["orders"][server]
+        self.job = request["job"]
+        self.state_dir = request["state_dir"]
+        self.server_dir = state.server_dir(self.state_dir, server)
+        self.rules = request.get("phase_rules") or []
+        self.journal, self.redactor = journal, redactor
+        self.kept_name = self.order.get("kept_name") or self.order["container_name"] + ".kept"
+        self.engine = None
+        self.state = None
+
+    def emit(self, event, **fields):
+        self.journal.write(event, **fields)
+
+    def done(self, result, message=""):
+        self.emit("done", result=result, message=message)
+
+    def run(self, connect):
+        """Do the order; ``connect()`` makes an `Engine`. Never raises, always ends with one ``done``."""
+        held = []
+        try:
+            self.engine = patiently(connect)
+            self._lock(held)
+            result, message = self._act()
+        except locks.LockTimeout as exc:
+            result, message = self._failed("lock", str(exc))
+        except StepFailed as exc:
+            result, message = self._failed(exc.reason, exc.message, exc.outcome)
+        except EngineError as exc:
+            result, message = self._failed("start", exc.message)
+        except OSError as exc:
+            result, message = self._failed("files", files.explain(exc, exc.filename or self.server_dir))
+        except Exception as exc:  # a bug of ours must still end in the journal
+            result, message = self._failed("start", "unexpected {0}: {1}".format(type(exc).__name__, exc))
+        try:
+            for lock in reversed(held):
+                lock.release()
+            if self.engine:
+                self.engine.close()
+        finally:
+            self.done(result, message)
+
+    def _lock(self, held):
+        timeout = float(self.order.get("lock_timeout") or 30.0)
+        wanted = [("server-" + self.server, "server lock")]
+        # Sorted: two jobs that want the same GPUs must ask in the same order.
+        wanted += [("gpu-" + uuid, "gpu " + uuid) for uuid in sorted(self.order.get("gpu_locks") or [])]
+        for name, text in wanted:
+            lock = locks.Lock(self.state_dir, name)
+            held.append(lock.acquire(timeout, lambda text=text: self.emit("waiting", **{"for": text})))
+
+    def _failed(self, reason, message, outcome=None, evidence=None):
+        self.emit(
+            "failed", reason=reason, message=message, exit=outcome.exit if outcome else None,
+            log=outcome.log if outcome else [], evidence=evidence,
+        )  # fmt: skip
+        return "failed", message
+
+    def _act(self):
+        loaded, digest, problem = state.load(self.state_dir, self.server)
+        if problem and self.order["action"] not in ("create", "replace", "remove"):
+            raise StepFailed("files", problem)
+        self.state = loaded or state.empty(self.server)
+        current = patiently(self.engine.inspect, self.order["container_name"])
+        expected = self.order.get("expected") or {}
+        found = current["Id"] if current else None
+        if digest != (expected.get("state_hash") or "") or found != expected.get("container_id"):
+            return "stale", "the host changed since it was looked at"
+        if self.state.get("transaction") or self.order["action"] == "recover":
+            return self._recover()
+        action = self.order["action"]
+        if action in ("create", "replace"):
+            return self._replace(current)
+        if action == "remove":
+            return self._remove(current)
+        if current is None:
+            return "stale", "there is no container {0}".format(self.order["container_name"])
+        if action in ("start", "restart"):
+            return self._start(current, restart=action == "restart")
+        return self._update(current) if action == "update" else self._stop(current)
+
+    # create and replace
+
+    def _write_files(self):
+        order = self.order
+        user = order.get("user") or {}
+        names = order.get("secret_names") or []
+        missing = [name for name in names if name not in self.secrets]
+        if missing:
+            raise StepFailed("files", "no value was sent for the secrets {0}".format(", ".join(missing)))
+        try:
+            files.directory(self.server_dir, 0o711)
+            for entry in order.get("directories") or []:
+                path = files.below(self.state_dir, entry["path"])
+                mode = int(str(entry.get("mode") or "0750"), 8)
+                files.directory(path, mode, user.get("uid", 0), user.get("gid", 0))
+            if order.get("generation"):
+                values = {name: self.secrets[name] for name in names}
+                files.write_generation(
+                    self.server_dir, order["generation"], order.get("files") or [], values, user, self.job[:12]
+                )
+        except OSError as exc:
+            raise StepFailed("files", files.explain(exc, exc.filename or self.server_dir))
+        except files.FilesError as exc:
+            raise StepFailed("files", str(exc))
+
+    def _clear_name(self, name):
+        """Remove a leftover of ours under a name that is needed; a stranger's container is never touched."""
+        inspect = patiently(self.engine.inspect, name)
+        if inspect is None:
+            return
+        if label_of(inspect) is None:
+            raise StepFailed(
+                "create", "a container named {0} exists and is not ours; rename or remove it".format(name)
+            )
+        self.engine.remove(inspect["Id"])
+
+    def _create(self):
+        order = self.order
+        body = dict(order["body"])
+        # Until it is proven nothing may restart it: vLLM's crash loops never end by themselves.
+        body["HostConfig"] = dict(body.get("HostConfig") or {}, **transaction.NEVER)
+        name = order["container_name"] + ".new"
+        self.emit("creating")
+        try:
+            self._clear_name(name)
+            ident = self.engine.create(name, body)
+        except EngineError as exc:
+            raise StepFailed("create", "the engine refused to create the container: {0}".format(exc.message))
+        try:
+            for network in order.get("networks") or []:
+                if isinstance(network, dict):
+                    self.engine.connect(network["name"], ident, network.get("config") or {})
+                else:
+                    self.engine.connect(network, ident, {})
+        except EngineError as exc:
+            self.engine.remove(ident)
+            raise StepFailed("create", "a network could not be connected: {0}".format(exc.message))
+        self.emit("created", container_id=ident)
+        return ident
+
+    def _replace(self, old):
+        order = self.order
+        self._write_files()
+        new = self._create()
+        committed = self.state.get("committed") or {}
+        old_id = old["Id"] if old else None
+        try:
+            if old:
+                self._clear_name(self.kept_name)
+            transaction.note(
+                self,
+                job=self.job, action=order["action"], step="created", started_at=round(time.time(), 3),
+                old_container_id=old_id, old_name=order["container_name"], kept_name=self.kept_name,
+                new_container_id=new, generation=order.get("generation"),
+                old_running=follow.running(old), start_timeout=order.get("start_timeout"),
+                old_restart_policy=((old or {}).get("HostConfig") or {}).get("RestartPolicy"),
+                old_generation=os.path.basename(transaction.generation_dir(old) or "") or None,
+                old_probe=committed.get("probe"), remove_kept=order.get("remove_kept", True),
+                committing=transaction.committed_entry(self, new),
+            )  # fmt: skip
+        except (StepFailed, EngineError) as exc:
+            # Nothing has been stopped: take the new one away again and everything is as it was.
+            self.engine.remove(new)
+            self.state["transaction"] = None
+            raise StepFailed(getattr(exc, "reason", "create"), exc.message)
+        stopped_at, outcome, reason, message = None, None, "start", ""
+        try:
+            if old:
+                reason = "stop"
+                stopped_at = time.monotonic()
+                self._put_aside(old)
+            reason = "start"
+            outcome = self._bring_up(new)
+            if outcome.kind == "ready":
+                # What was not available: from the order to stop the old one to the first token of the new one.
+                downtime = None
+                if stopped_at is not None and follow.running(old):
+                    downtime = round(time.monotonic() - stopped_at, 3)
+                reason = "files"
+                return "ok", transaction.commit(self, outcome.seconds, downtime) or ""
+            reason, message = self._reason(outcome), outcome.message
+        except (StepFailed, EngineError) as exc:
+            reason, message = getattr(exc, "reason", reason), exc.message
+        evidence = transaction.save_evidence(self, new)
+        self._failed(reason, message, outcome, evidence)
+        good, text = transaction.roll_back(self)
+        if old and good:
+            return "rolled_back", message
+        return "failed", "{0}; {1}".format(message, text) if text else message
+
+    @staticmethod
+    def _reason(outcome):
+        return {"exit": "exit", "timeout": "timeout", "probe": "probe"}.get(outcome.kind, "start")
+
+    def _put_aside(self, old):
+        transaction.note(self, step="stopping")
+        self.engine.update(old["Id"], transaction.NEVER)
+        self._stop_container(old)
+        transaction.note(self, step="stopped")
+        self.engine.rename(old["Id"], self.kept_name)
+
+    def _bring_up(self, new):
+        transaction.note(self, step="starting")
+        self.engine.rename(new, self.order["container_name"])
+        self.engine.start(new)
+        self.emit("started", container_id=new)
+        timeout = float(self.order.get("start_timeout") or 600.0)
+        return transaction.wait_ready(self, new, self.order.get("probe"), timeout)
+
+    def _stop_container(self, inspect):
+        if not ((inspect.get("State") or {}).get("Running")):
+            return
+        timeout = float(self.order.get("stop_timeout") or 30.0)
+        self.emit("stopping", container_id=inspect["Id"], timeout=timeout)
+        begin = time.monotonic()
+        self.engine.stop(inspect["Id"], math.ceil(timeout))
+        after = self.engine.inspect(inspect["Id"]) or {}
+        if (after.get("State") or {}).get("Running"):
+            raise StepFailed("stop", "the container still runs after the stop")
+        code = (after.get("State") or {}).get("ExitCode")
+        self.emit("stopped", seconds=round(time.monotonic() - begin, 3), exit_code=code)
+
+    # what works on the container that is there
+
+    def _start(self, current, restart):
+        order, ident = self.order, current["Id"]
+        committed = self.state.get("committed") or {}
+        policy = (
+            order.get("verified_restart_policy")
+            or committed.get("verified_restart_policy")
+            or (current.get("HostConfig") or {}).get("RestartPolicy")
+        )
+        evidence = None
+        if not follow.running(current):
+            evidence = transaction.save_evidence(self, ident)  # why it had ended; the next start writes over it
+        transaction.note(
+            self,
+            job=self.job, action=order["action"], step="starting", started_at=round(time.time(), 3),
+            old_container_id=ident, old_name=order["container_name"], kept_name=self.kept_name,
+            new_container_id=None, generation=committed.get("generation"), old_running=True,
+            start_timeout=order.get("start_timeout"), old_restart_policy=policy, old_probe=order.get("probe"),
+        )  # fmt: skip
+        begin, outcome, reason = time.monotonic(), None, "start"
+        try:
+            self.engine.update(ident, transaction.NEVER)
+            if restart:
+                reason = "stop"
+                self._stop_container(current)
+            reason = "start"
+            if restart or not follow.running(current):
+                self.engine.start(ident)
+                self.emit("started", container_id=ident)
+            timeout = float(order.get("start_timeout") or 600.0)
+            probe = order.get("probe") or committed.get("probe")
+            outcome = transaction.wait_ready(self, ident, probe, timeout)
+            message = outcome.message
+            reason = self._reason(outcome)
+        except (StepFailed, EngineError) as exc:
+            message, reason = exc.message, getattr(exc, "reason", reason)
+        self.state["transaction"] = None
+        if outcome is None or outcome.kind != "ready":
+            transaction.save(self)
+            return self._failed(reason, message, outcome, transaction.save_evidence(self, ident) or evidence)
+        text = transaction.set_policy(self, ident, policy)
+        self._note_record(ident, outcome.seconds)
+        transaction.save(self)
+        downtime = round(time.monotonic() - begin, 3) if restart else None
+        generation = (self.state.get("committed") or {}).get("generation")
+        self.emit("committed", generation=generation, downtime=downtime)
+        return "ok", text or ""
+
+    def _note_record(self, ident, seconds=None):
+        """Take over what the order says is declared now: a state that was lost comes back, an update is recorded."""
+        order, committed = self.order, self.state.get("committed")
+        if not order.get("record"):
+            return
+        entry = transaction.committed_entry(self, ident)
+        for key in ("generation", "body", "probe", "verified_restart_policy"):
+            if entry.get(key) is None:
+                entry[key] = (committed or {}).get(key)
+        entry["committed_at"] = round(time.time(), 3)
+        entry["ready_seconds"] = (committed or {}).get("ready_seconds") if seconds is None else round(seconds, 3)
+        self.state["committed"] = entry
+
+    def _update(self, current):
+        try:
+            self.engine.update(current["Id"], self.order.get("update") or {})
+        except EngineError as exc:
+            raise StepFailed("start", "the engine refused the update: {0}".format(exc.message))
+        self._note_record(current["Id"])
+        transaction.save(self)
+        self.emit("updated")
+        return "ok", ""
+
+    def _stop(self, current):
+        try:
+            self._stop_container(current)
+        except EngineError as exc:
+            raise StepFailed("stop", exc.message)
+        self._note_record(current["Id"])
+        transaction.save(self)
+        return "ok", ""
+
+    def _remove(self, current):
+        kept = patiently(self.engine.inspect, self.kept_name)
+        try:
+            if current:
+                self.engine.update(current["Id"], transaction.NEVER)
+                self._stop_container(current)
+                self.engine.remove(current["Id"])
+            if kept and self.order.get("remove_kept", True) and label_of(kept) is not None:
+                self.engine.remove(kept["Id"])
+        except EngineError as exc:
+            raise StepFailed("stop", exc.message)
+        self.emit("removed")
+        if self.order.get("remove_state"):
+            self._remove_state()
+        else:
+            self.state["committed"] = None
+            transaction.save(self)
+            files.prune_generations(self.server_dir, set())
+        return "ok", ""
+
+    def _remove_state(self):
+        """Everything but the journals: somebody is still following this very job."""
+        for name in os.listdir(self.server_dir):
+            path = os.path.join(self.server_dir, name)
+            if name.startswith("journal."):
+                continue
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+
+    # recovery
+
+    def _recover(self):
+        """Finish what a killed job began. Ends as ``stale``: the controller looks again and plans from what is there."""
+        pending = self.state.get("transaction")
+        leftover = patiently(self.engine.inspect, self.order["container_name"] + ".new")
+        if not pending:
+            if leftover and label_of(leftover) is not None:
+                self.engine.remove(leftover["Id"])
+            return "stale", "nothing was left unfinished"
+        if pending.get("step") == "committed":
+            text = transaction.finish_commit(self)
+            generation = (self.state.get("committed") or {}).get("generation")
+            self.emit("committed", generation=generation, downtime=None)
+            return "stale", text or "the commit was finished"
+        new = pending.get("new_container_id")
+        inspect = patiently(self.engine.inspect, new) if new else None
+        if inspect is not None and follow.running(inspect) and self._answers(inspect, pending):
+            transaction.commit(self, max(0.0, time.time() - (pending.get("started_at") or time.time())), None)
+            return "stale", "the new server already answered; it is committed"
+        if inspect is not None:
+            evidence = transaction.save_evidence(self, new)
+            facts = follow.Outcome("exit", "", follow.exit_facts(inspect)) if not follow.running(inspect) else None
+            self._failed("exit" if facts else "timeout", "its job was killed before the server was ready", facts, evidence)
+        if leftover and leftover["Id"] != new and label_of(leftover) is not None:
+            self.engine.remove(leftover["Id"])
+        good, text = transaction.roll_back(self)
+        if not good:
+            return self._failed("start", text)
+        return "stale", "rolled back" if pending.get("old_container_id") else "what was begun is removed"
+
+    def _answers(self, inspect, pending):
+        probe = (pending.get("committing") or {}).get("probe")
+        if not probe or not probe.get("port"):
+            return False
+        key = transaction.api_key(inspect, probe)
+        self.redactor.add(files.secrets(transaction.generation_dir(inspect)))
+        look = probing.health(probe, key)
+        if look["http"] != 200 or (probe.get("served_name") and probe["served_name"] not in (look["models"] or [])):
+            return False
+        return probe.get("request", "completion") == "none" or probing.token(probe, key)[0] is not None
+
+
+def label_of(inspect):
+    """The server a container belongs to, or None when it is not ours."""
+    return ((inspect.get("Config") or {}).get("Labels") or {}).get(transaction.LABEL)

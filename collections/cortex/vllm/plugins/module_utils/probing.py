@@ -1,0 +1,185 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Asks a server over HTTP, as the PROBE of an order says: /health, then the declared name, then one token."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+
+HEALTH_TIMEOUT = 2.0
+POLL = 0.15
+# /health may answer a moment before the served names are what they will be.
+NAMES_PATIENCE = 5.0
+ANSWER_BYTES = 4 << 20
+
+
+def _connection(probe, timeout):
+    address = probe.get("address") or "127.0.0.1"
+    if address in ("0.0.0.0", ""):
+        address = "127.0.0.1"
+    elif address in ("::", "[::]"):
+        address = "::1"
+    port = int(probe["port"])
+    if probe.get("scheme") == "https":
+        # We ask the address of this host for life, not for identity: its certificate names the public host.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(address.strip("[]"), port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(address.strip("[]"), port, timeout=timeout)
+
+
+def ask(probe, path, key, timeout, body=None):
+    """``(status, bytes)`` of one request. Raises `OSError` or `http.client.HTTPException`."""
+    connection = _connection(probe, timeout)
+    headers = {"Connection": "close"}
+    if key:
+        headers["Authorization"] = "Bearer " + key.strip()
+    data = None
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        data = json.dumps(body).encode("utf-8")
+    try:
+        connection.request("GET" if data is None else "POST", path, body=data, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(ANSWER_BYTES)
+    finally:
+        connection.close()
+
+
+def _models(raw):
+    """The names of a /v1/models answer; None when it is none."""
+    try:
+        return [str(entry["id"]) for entry in json.loads(raw.decode("utf-8", "replace"))["data"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _short(exc):
+    if isinstance(exc, socket.timeout):
+        return "no answer in time"
+    return "{0}: {1}".format(type(exc).__name__, exc) if not isinstance(exc, OSError) else (exc.strerror or str(exc))
+
+
+def health(probe, key, timeout=HEALTH_TIMEOUT):
+    """``{http, error, models, seconds}`` of one look; never raises. ``models`` is asked once /health says 200."""
+    begin = time.monotonic()
+    answer = {"http": None, "error": None, "models": None, "seconds": 0.0}
+    try:
+        answer["http"] = ask(probe, "/health", None, timeout)[0]
+        if answer["http"] == 200:
+            status, raw = ask(probe, "/v1/models", key, timeout)
+            if status == 200:
+                answer["models"] = _models(raw)
+            else:
+                answer["error"] = "/v1/models answered {0}".format(status)
+    except (OSError, http.client.HTTPException, ValueError) as exc:
+        answer["error"] = _short(exc)
+    answer["seconds"] = round(time.monotonic() - begin, 4)
+    return answer
+
+
+def token(probe, key):
+    """``(text, None)`` for one generated token of the declared name, or ``(None, why not)``."""
+    body = {"model": probe.get("served_name"), "prompt": "Hello", "max_tokens": 1, "temperature": 0}
+    timeout = float(probe.get("token_timeout") or 120.0)
+    try:
+        status, raw = ask(probe, "/v1/completions", key, timeout, body)
+    except (OSError, http.client.HTTPException) as exc:
+        return None, "/v1/completions: {0} (waited up to {1:g} s)".format(_short(exc), timeout)
+    text = raw.decode("utf-8", "replace")
+    if status != 200:
+        return None, "/v1/completions answered {0}: {1}".format(status, text[:500])
+    try:
+        choice = json.loads(text)["choices"][0]
+        return str(choice["text"]), None
+    except (ValueError, KeyError, IndexError, TypeError):
+        return None, "/v1/completions answered 200 without a completion: {0}".format(text[:500])
+
+
+class Prober(threading.Thread):
+    """Asks until the server is ready, in its own thread: an unanswered request never delays the news of a death.
+
+    ``answered``: seconds from the start of the thread to the first 200 of /health, or None. ``finished``: an event;
+    afterwards ``text`` is the first token ("" when none is asked for) or ``failure`` says why there is none.
+    ``wake``: an event set whenever something changed.
+    """
+
+    def __init__(self, probe, key, wake):
+        super().__init__(name="prober", daemon=True)
+        self.probe = probe
+        self.answered = None
+        self.http = None
+        self.text = None
+        self.failure = None
+        self.finished = threading.Event()
+        self._key = key
+        self._wake = wake
+        self._halt = threading.Event()
+        self._begin = time.monotonic()
+
+    def halt(self):
+        self._halt.set()
+
+    def run(self):
+        try:
+            self._run()
+        except Exception as exc:  # a thread that dies silently would look like a server that never answers
+            self.failure = "the probe failed: {0}: {1}".format(type(exc).__name__, exc)
+        self.finished.set()
+        self._wake.set()
+
+    def _wait_for_health(self):
+        while not self._halt.is_set():
+            try:
+                self.http = ask(self.probe, "/health", None, HEALTH_TIMEOUT)[0]
+                if self.http == 200:
+                    return True
+            except (OSError, http.client.HTTPException):
+                self.http = None
+            self._halt.wait(POLL)
+        return False
+
+    def _wait_for_name(self):
+        name, deadline, why = self.probe.get("served_name"), time.monotonic() + NAMES_PATIENCE, ""
+        while not self._halt.is_set():
+            try:
+                status, raw = ask(self.probe, "/v1/models", self._key, HEALTH_TIMEOUT * 2)
+                names = _models(raw) if status == 200 else None
+                if names is not None and (name is None or name in names):
+                    return True
+                if status in (401, 403):
+                    why = "/v1/models answered {0}: the server does not accept the declared API key".format(status)
+                elif names is None:
+                    why = "/v1/models answered {0}".format(status)
+                else:
+                    why = "the server answers as {0}, not as {1!r}".format(", ".join(map(repr, names)), name)
+            except (OSError, http.client.HTTPException) as exc:
+                why = "/v1/models: {0}".format(_short(exc))
+            if time.monotonic() >= deadline:
+                self.failure = why
+                return False
+            self._halt.wait(POLL)
+        return False
+
+    def _run(self):
+        if not self._wait_for_health():
+            return
+        self.answered = time.monotonic() - self._begin
+        self._wake.set()
+        if not self._wait_for_name():
+            return
+        if self.probe.get("request", "completion") == "none":
+            self.text = ""
+            return
+        self.text, self.failure = token(self.probe, self._key)

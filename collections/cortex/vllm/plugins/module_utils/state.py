@@ -1,0 +1,83 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""What a host remembers of a server: ``<state_dir>/<server>/state.json``, and ``images.json`` for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from ansible_collections.cortex.vllm.plugins.module_utils import files
+
+SCHEMA = 1
+HISTORY = 10
+
+
+def server_dir(state_dir, server):
+    return os.path.join(state_dir, server)
+
+
+def _path(state_dir, server):
+    return os.path.join(state_dir, server, "state.json")
+
+
+def empty(server):
+    """The state of a server nothing is known of."""
+    return {"schema": SCHEMA, "server": server, "committed": None, "transaction": None, "history": []}
+
+
+def load(state_dir, server):
+    """``(state or None, sha256 of the file or "", problem or None)``; never raises."""
+    path = _path(state_dir, server)
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read()
+    except FileNotFoundError:
+        return None, "", None
+    except OSError as exc:
+        return None, "", "cannot read {0}: {1}".format(path, exc.strerror)
+    digest = hashlib.sha256(raw).hexdigest()
+    try:
+        state = json.loads(raw.decode("utf-8"))
+        if not isinstance(state, dict):
+            raise ValueError("not an object")
+    except ValueError as exc:
+        return None, digest, "{0} is damaged ({1}); remove it and the server is taken on afresh".format(path, exc)
+    if state.get("schema") != SCHEMA:
+        return None, digest, "{0} has schema {1}, this collection knows {2}; use the collection that wrote it".format(
+            path, state.get("schema"), SCHEMA
+        )
+    return state, digest, None
+
+
+def save(state_dir, server, state):
+    """Replace the state atomically. Raises `OSError`."""
+    files.directory(server_dir(state_dir, server), 0o711)
+    content = json.dumps(state, sort_keys=True, separators=(",", ":")).encode("utf-8")
+    files.write_atomic(_path(state_dir, server), content, 0o600)
+
+
+def load_images(state_dir):
+    """``{image id: {vllm_version, source}}`` as noted by earlier runs; empty when there is none."""
+    try:
+        with open(os.path.join(state_dir, "images.json"), "rb") as stream:
+            known = json.loads(stream.read().decode("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def note_images(state_dir, facts):
+    """Add what is known of images. Raises `OSError`."""
+    known = load_images(state_dir)
+    merged = dict(known)
+    merged.update(facts)
+    if merged != known:
+        content = json.dumps(merged, sort_keys=True, indent=1).encode("utf-8")
+        files.write_atomic(os.path.join(state_dir, "images.json"), content, 0o644)

@@ -1,0 +1,258 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""The replacement of a container as a transaction: commit, or bring the old one back and prove that it answers.
+
+Every destructive step is noted in ``state.json`` before it is taken, so `recover` can finish whatever was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, state, trimming
+from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
+
+LABEL = "cortex.vllm.server"
+MOUNT = "/run/cortex-vllm"
+NEVER = {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}}
+EVIDENCE_LINES = 5000
+EVIDENCE_KEPT = 10
+# The engine may be restarting while we roll back: that is no reason to give up.
+PATIENCE = 90.0
+
+
+class StepFailed(Exception):
+    """A step failed; ``reason`` as in the journal's ``failed`` event, ``outcome`` what following said, if it ran."""
+
+    def __init__(self, reason, message, outcome=None):
+        super().__init__(message)
+        self.reason, self.message, self.outcome = reason, message, outcome
+
+
+def stamp(now=None):
+    """UTC time as text that sorts and may be a file name."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+
+
+def patiently(function, *args):
+    """Call ``function`` again while the engine is away, for `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return function(*args)
+        except EngineError as exc:
+            if exc.kind not in ("connection", "not_running", "timeout") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def generation_dir(inspect):
+    """The directory on the host that a container sees as /run/cortex-vllm, or None."""
+    for mount in (inspect or {}).get("Mounts") or []:
+        if mount.get("Destination") == MOUNT:
+            return mount.get("Source")
+    return None
+
+
+def api_key(inspect, probe):
+    """The API key of a container, from the secret file of its own generation."""
+    name = (probe or {}).get("api_key")
+    return files.secret(generation_dir(inspect), name) if name else None
+
+
+def wait_ready(ctx, ident, probe, timeout):
+    """Follow a container until it is ready and journal what is seen; returns the `Outcome`."""
+    inspect = patiently(ctx.engine.inspect, ident)
+    ctx.redactor.add(files.secrets(generation_dir(inspect)))
+    outcome = follow.until_ready(
+        ctx.engine, ident, probe, api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout
+    )
+    if outcome.kind == "ready":
+        ctx.emit("ready", seconds=round(outcome.seconds, 3), token=outcome.token)
+    return outcome
+
+
+def save_evidence(ctx, ident):
+    """Keep log and inspect of a failed container under ``evidence/``; returns the directory, or None."""
+    try:
+        inspect = ctx.engine.inspect(ident)
+        if inspect is None:
+            return None
+        raw = ctx.engine.logs(ident, 1, EVIDENCE_LINES, False)
+        parent = os.path.join(ctx.server_dir, "evidence")
+        files.directory(parent, 0o700)
+        folder = os.path.join(parent, "{0}-{1}".format(stamp(), ctx.job[:8]))
+        files.directory(folder, 0o700)
+        log = ctx.redactor.text(raw.decode("utf-8", "replace"))
+        facts = ctx.redactor.text(json.dumps(trimming.evidence(inspect), indent=1, sort_keys=True))
+        files.write_atomic(os.path.join(folder, "log.txt"), log.encode("utf-8"))
+        files.write_atomic(os.path.join(folder, "inspect.json"), facts.encode("utf-8"))
+        _forget_evidence(parent)
+        return folder
+    except (EngineError, OSError, ValueError):
+        return None  # no space for evidence is no reason not to roll back
+
+
+def _forget_evidence(parent):
+    import shutil
+
+    for name in sorted(os.listdir(parent))[:-EVIDENCE_KEPT]:
+        shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+
+
+def note(ctx, **fields):
+    """Write ``fields`` into the transaction of state.json, before the step they announce. Raises `StepFailed`."""
+    transaction = dict(ctx.state.get("transaction") or {})
+    transaction.update(fields)
+    ctx.state["transaction"] = transaction
+    save(ctx)
+
+
+def save(ctx):
+    try:
+        state.save(ctx.state_dir, ctx.server, ctx.state)
+    except OSError as exc:
+        raise StepFailed("files", files.explain(exc, os.path.join(ctx.server_dir, "state.json")))
+
+
+def committed_entry(ctx, new_id):
+    """What state.json will hold once the new container is proven; noted with the transaction so `recover` can commit."""
+    order = ctx.order
+    record = order.get("record") or {}
+    entry = {
+        key: record.get(key)
+        for key in (
+            "declaration", "declaration_hash", "image", "image_id", "salt", "secrets", "collection_version",
+        )
+    }  # fmt: skip
+    entry.update(
+        generation=order.get("generation"),
+        container_id=new_id,
+        image_id=record.get("image_id") or (order.get("body") or {}).get("Image"),
+        body=order.get("body"),
+        probe=order.get("probe"),
+        verified_restart_policy=order.get("verified_restart_policy"),
+        committed_at=None,
+        ready_seconds=None,
+    )
+    return entry
+
+
+def set_policy(ctx, ident, policy):
+    """Give a proven container its restart policy. A refusal is only told: the next run sees the difference."""
+    if not policy:
+        return None
+    try:
+        patiently(ctx.engine.update, ident, {"RestartPolicy": policy})
+        return None
+    except EngineError as exc:
+        return "the restart policy could not be set: {0}".format(exc.message)
+
+
+def commit(ctx, seconds, downtime):
+    """Make the container of the transaction the server: state first, then its policy, then the kept one goes."""
+    transaction = ctx.state["transaction"]
+    entry = dict(transaction["committing"])
+    entry.update(committed_at=round(time.time(), 3), ready_seconds=round(seconds, 3))
+    before = ctx.state.get("committed")
+    ctx.state["committed"] = entry
+    history = {key: entry[key] for key in ("generation", "image_id", "ready_seconds", "committed_at")}
+    ctx.state["history"] = ([history] + list(ctx.state.get("history") or []))[: state.HISTORY]
+    try:
+        # `transaction` stays until the rest is done: `recover` knows by its step that only tidying is left.
+        note(ctx, step="committed")
+    except StepFailed:
+        ctx.state["committed"] = before
+        ctx.state["history"] = ctx.state["history"][1:]
+        raise
+    message = finish_commit(ctx)
+    fields = {"message": message} if message else {}
+    ctx.emit("committed", generation=entry["generation"], downtime=downtime, **fields)
+    return message
+
+
+def finish_commit(ctx):
+    """What follows the commit and may be done again: policy, kept container, old generations."""
+    transaction, entry = ctx.state["transaction"], ctx.state["committed"]
+    message = set_policy(ctx, entry["container_id"], entry.get("verified_restart_policy"))
+    keep = {entry.get("generation")}
+    old = transaction.get("old_container_id")
+    if old and transaction.get("remove_kept", True):
+        try:
+            patiently(ctx.engine.remove, old)
+        except EngineError as exc:
+            message = message or "the old container could not be removed: {0}".format(exc.message)
+            keep.add(transaction.get("old_generation"))
+    elif old:
+        keep.add(transaction.get("old_generation"))
+    ctx.state["transaction"] = None
+    try:
+        save(ctx)
+    except StepFailed as exc:
+        message = message or exc.message
+    files.prune_generations(ctx.server_dir, keep)
+    return message
+
+
+def roll_back(ctx):
+    """Bring back what the transaction stopped and prove that it answers; returns ``(good, message)``.
+
+    Works from what the engine says, not from how far we believe to have come: every step may be done already.
+    """
+    transaction = ctx.state["transaction"]
+    begin = time.monotonic()
+    new, old = transaction.get("new_container_id"), transaction.get("old_container_id")
+    ctx.emit("rolling_back")
+    good, verified, message = True, False, ""
+    try:
+        if new:
+            patiently(ctx.engine.remove, new)
+        if old:
+            good, verified, message = _restore(ctx, transaction, old)
+    except EngineError as exc:
+        good, message = False, "the engine refused the rollback: {0}".format(exc.message)
+    if good:
+        ctx.state["transaction"] = None
+        try:
+            save(ctx)
+        except StepFailed as exc:
+            message = "{0}; {1}".format(message, exc.message) if message else exc.message
+        if new:
+            keep = {(ctx.state.get("committed") or {}).get("generation"), transaction.get("old_generation")}
+            files.prune_generations(ctx.server_dir, keep)
+    if old:
+        ctx.emit("rolled_back", verified=verified, seconds=round(time.monotonic() - begin, 3), message=message)
+    return good, message
+
+
+def _restore(ctx, transaction, old):
+    """``(good, verified, message)``: the old container under its name, running if it ran, with its policy."""
+    inspect = patiently(ctx.engine.inspect, old)
+    if inspect is None:
+        return True, False, "the old container is gone: somebody removed it"
+    if inspect["Name"].lstrip("/") != transaction["old_name"]:
+        patiently(ctx.engine.rename, old, transaction["old_name"])
+    policy = transaction.get("old_restart_policy")
+    if not transaction.get("old_running"):
+        set_policy(ctx, old, policy)
+        return True, False, "the old container did not run before; it is back under its name, stopped"
+    if not follow.running(inspect):
+        try:
+            patiently(ctx.engine.start, old)
+        except EngineError as exc:
+            return False, False, "the old container does not start: {0}".format(exc.message)
+        ctx.emit("started", container_id=old)
+    committed = ctx.state.get("committed") or {}
+    probe = committed.get("probe") if committed.get("container_id") == old else None
+    probe = probe or transaction.get("old_probe")
+    outcome = wait_ready(ctx, old, probe, max(float(transaction.get("start_timeout") or 0), 60.0))
+    if outcome.kind != "ready":
+        return False, False, "the old server does not answer either: {0}".format(outcome.message)
+    return True, True, set_policy(ctx, old, policy) or ""

@@ -1,0 +1,161 @@
+#!/usr/bin/python
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: _engine
+short_description: The hands of the collection on a host (internal)
+version_added: 0.1.0
+description:
+  - B(Internal.) The tasks of this collection call it; it can change at any time. Use M(cortex.vllm.servers) instead.
+  - One step of the work on a host. What it is asked and what it answers is described in C(docs/contract.md) of the
+    project's repository.
+extends_documentation_fragment:
+  - cortex.vllm._attributes
+  - cortex.vllm._engine
+attributes:
+  check_mode:
+    support: full
+    details:
+      - The steps V(observe), V(watch) and V(probe) only read. V(apply) and V(fetch) do nothing in check mode, and say so.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+options:
+  step:
+    description: What to do.
+    type: str
+    required: true
+    choices:
+      - observe
+      - apply
+      - watch
+      - fetch
+      - probe
+  request:
+    description: What the step is asked for.
+    type: dict
+    required: true
+  secrets:
+    description: Secret values by server and name, for the step V(apply).
+    type: dict
+    default: {}
+author:
+  - Cortex vLLM contributors
+"""
+
+EXAMPLES = r"""
+- name: Look at a host, as the tasks of the collection do
+  cortex.vllm._engine:
+    step: observe
+    request:
+      schema: 1
+      state_dir: /var/lib/cortex-vllm
+      servers: []
+  register: look
+"""
+
+RETURN = r"""
+observation:
+  description: The state of the host.
+  type: dict
+  returned: step is V(observe)
+job:
+  description: The identifier of the job that was left behind on the host.
+  type: str
+  returned: step is V(apply)
+jobs:
+  description: For each server its job and where to begin to follow its journal.
+  type: dict
+  returned: step is V(apply)
+servers:
+  description: For each server the new events of its journal, the next offset and whether the job lives.
+  type: dict
+  returned: step is V(watch)
+waited:
+  description: Seconds that the call waited.
+  type: float
+  returned: step is V(watch)
+done:
+  description: Whether the pull has ended.
+  type: bool
+  returned: step is V(fetch)
+image_id:
+  description: The identifier of the pulled image; none when the pull failed.
+  type: str
+  returned: step is V(fetch)
+progress:
+  description: Layers and bytes so far.
+  type: dict
+  returned: step is V(fetch)
+state:
+  description: Whether the container is ready, loading, failed, absent or stopped.
+  type: str
+  returned: step is V(probe)
+message:
+  description: What there is to say about it.
+  type: str
+  returned: step is V(fetch), V(probe), or check mode
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cortex.vllm.plugins.module_utils import client, fetch, job, look, observe, watch
+
+SCHEMA = 1
+
+
+def run_step(module):
+    """The answer of the step that was asked for."""
+    params, request = module.params, module.params["request"]
+    step = params["step"]
+    if step == "observe":
+        return {"observation": observe.observe(request, params, module)}
+    if step == "watch":
+        return watch.watch(request)
+    if step == "probe":
+        return look.look(request, params)
+    if module.check_mode:
+        text = "check mode: nothing was done"
+        if step == "apply":
+            return {"job": request.get("job"), "jobs": {}, "message": text}
+        return {"done": False, "image_id": None, "message": text, "progress": {}}
+    if step == "fetch":
+        return fetch.fetch(request, params)
+    return dict(job.apply(request, params["secrets"], params), changed=True)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe"]},
+            request={"type": "dict", "required": True},
+            secrets={"type": "dict", "default": {}, "no_log": True},
+            **client.CONNECTION
+        ),
+        supports_check_mode=True,
+    )
+    schema = module.params["request"].get("schema")
+    if schema != SCHEMA:
+        module.fail_json(
+            msg="the request has schema {0}, the module on the target knows {1}: controller and target run different "
+            "versions of cortex.vllm".format(schema, SCHEMA)
+        )
+    if module.params["step"] != "watch":
+        client.respawn_if_needed()
+    try:
+        answer = run_step(module)
+    except client.EngineError as exc:
+        module.fail_json(msg=exc.message, kind=exc.kind)
+    except job.Refused as exc:
+        module.fail_json(msg=str(exc), kind="refused")
+    except (OSError, ValueError, KeyError) as exc:
+        module.fail_json(msg=job.explain(exc, module.params["request"]), kind="files")
+    module.exit_json(**dict({"changed": False}, **answer))
+
+
+if __name__ == "__main__":
+    main()
