@@ -1,0 +1,88 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, status
+from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
+
+
+class ActionModule(_action.BrainsAction):
+    """Ask many servers at once from the controller, and show them as a table."""
+
+    _requires_connection = False
+
+    SPEC = {
+        "endpoints": {"type": "list", "elements": "dict", "required": True},
+        "request_timeout": {"type": "float", "default": 5.0},
+        "limit": {"type": "int", "default": endpoints.LIMIT},
+        "validate_certs": {"type": "bool", "default": True},
+        "ca_path": {"type": "path"},
+        "use_proxy": {"type": "bool", "default": True},
+        "table": {"type": "bool", "default": False},
+        "fail_on_unhealthy": {"type": "bool", "default": False},
+    }
+
+    def act(
+        self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        _action.refuse_unknown(self._task.args, self.SPEC)
+        rows = [_row(entry, index) for index, entry in enumerate(options["endpoints"])]
+        asked = [row for row in rows if row.get("outside", True) and row.get("url")]
+        answers = endpoints.ask_all(
+            asked,
+            timeout=options["request_timeout"],
+            limit=max(1, options["limit"]),
+            verify=(options["ca_path"] or True) if options["validate_certs"] else False,
+            proxy=options["use_proxy"],
+        )
+        # Keys stay behind: a row is shown and registered.
+        for row in rows:
+            row.pop("api_key", None)
+        for row, answer in zip(asked, answers, strict=True):
+            told = answer["http"] if answer["http"] is not None else answer["error"]
+            row.update(
+                answer, name=row.get("name", ""), health=str(told), release=answer["version"] or row.get("release", "")
+            )
+            row.update(
+                {key: value for key, value in (answer["metrics"] or {}).items() if key in {"running", "waiting"}}
+            )
+        if options["table"]:
+            for line in status.table(rows, _columns(rows)):
+                remote.say(line)
+        unwell = [row for row in rows if row.get("state") in {"unhealthy", "unauthorized", "unreachable"}]
+        if unwell and options["fail_on_unhealthy"]:
+            raise FindingsError(
+                [
+                    Finding(
+                        "endpoint.unhealthy",
+                        "error",
+                        row.get("error") or row["state"],
+                        field=row.get("name") or row["url"],
+                    )
+                    for row in unwell
+                ]
+            )
+        return {"changed": False, "endpoints": rows}
+
+
+def _row(entry: t.Mapping[str, t.Any], index: int) -> dict[str, t.Any]:
+    """One endpoint as a row of the table; what the task adds to it is kept."""
+    field = f"endpoints[{index}]"
+    row = dict(entry)
+    if "url" not in row:
+        raise FindingsError(
+            [Finding("endpoint.url", "error", "has no `url`", field=field, fix="Write it like `http://gpu1:8000`.")]
+        )
+    if row["url"] and row.get("outside", True):
+        row["url"] = endpoints.checked_url(row["url"], f"{field}.url")
+    return row
+
+
+def _columns(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[tuple[str, str]]:
+    """Columns of the table: those of ``status``, and names and numbers where only endpoints were given."""
+    own = [("name", "NAME")] if any(row.get("name") for row in rows) else []
+    return [*own, *status.COLUMNS, ("running", "RUNNING"), ("waiting", "WAITING")]

@@ -1,0 +1,21 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec
+
+
+class ActionModule(_action.ConvergingAction):
+    """Converge one vLLM server: the one-element case of ``servers``."""
+
+    SPEC = {**_action.CONNECTION, **_action.CONVERGING}
+
+    def act(
+        self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        declared = spec.load([self.declaration()], root="server")[0]
+        return self.converge_one(declared, options, remote, task_vars, "server")

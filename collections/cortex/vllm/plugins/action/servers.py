@@ -1,0 +1,40 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, spec
+
+
+class ActionModule(_action.ConvergingAction):
+    """Converge all vLLM servers of one host."""
+
+    SPEC = {
+        **_action.CONNECTION,
+        **_action.CONVERGING,
+        "only": {"type": "list", "elements": "str", "default": []},
+        "prune": {"type": "str", "choices": ["ignore", "report", "remove"], "default": "report"},
+        "state": {"type": "str", "choices": ["started", "stopped", "absent"]},
+        "steps": {"type": "list", "elements": "str", "choices": list(converge.STEPS), "default": list(converge.STEPS)},
+        "accept": {"type": "list", "elements": "str", "default": []},
+    }
+    DECLARATIONS = ("servers", "defaults")
+
+    def act(
+        self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
+        specs = spec.load(self._task.args.get("servers") or {}, self._task.args.get("defaults") or {})
+        settings = self.settings(
+            options,
+            task_vars,
+            only=tuple(options["only"]),
+            prune=options["prune"],
+            state=options["state"],
+            steps=tuple(options["steps"]),
+            accept=tuple(options["accept"]),
+        )
+        return self.converge(specs, settings, options, remote)

@@ -1,0 +1,329 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this doc fragment is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+# Written by tools/declaration-docs from the models of a declaration. Change those.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # What servers and containers have in common.
+    DOCUMENTATION = r"""
+options:
+  name:
+    description:
+    - Name on this host. The container is called C(cortex-vllm-<name>).
+    type: str
+    required: true
+  image:
+    description:
+    - Image to run, by tag, digest or id.
+    type: str
+    required: true
+  pull:
+    description:
+    - Whether an image that the host lacks may be pulled. What is there stays until an update is asked.
+    type: str
+    default: missing
+    choices:
+    - missing
+    - never
+  state:
+    description:
+    - What to converge to. V(held) leaves everything as it is and says so.
+    type: str
+    default: started
+    choices:
+    - started
+    - stopped
+    - absent
+    - held
+  held:
+    description:
+    - Why the server is held, and until when.
+    type: dict
+    suboptions:
+      reason:
+        description:
+        - Why, for the next person.
+        type: str
+        required: true
+      until:
+        description:
+        - Date or time (ISO 8601, UTC) after which the hold is over.
+        type: str
+  gpus:
+    description:
+    - 'GPUs: a number is a count; lists and text are indexes or UUIDs; V(all) or V(none).'
+    type: raw
+    default: none
+  gpu_access:
+    description:
+    - 'How the engine is asked for GPUs: by the NVIDIA driver of device requests, or by CDI names. V(auto) takes CDI
+      on podman.'
+    type: str
+    default: auto
+    choices:
+    - auto
+    - nvidia
+    - cdi
+  env:
+    description:
+    - 'Environment variables. Everybody on the host can read them: no secrets here.'
+    type: dict
+    default: {}
+  secrets:
+    description:
+    - Values that only a 0400 file and the process see.
+    type: dict
+    default:
+      env: {}
+    suboptions:
+      api_key:
+        description:
+        - Key that clients must send. Exported as VLLM_API_KEY.
+        type: raw
+      hf_token:
+        description:
+        - Token for the Hugging Face Hub. Exported as HF_TOKEN.
+        type: raw
+      env:
+        description:
+        - Further secret environment variables, by name.
+        type: dict
+        default: {}
+  mounts:
+    description:
+    - Further paths of the host, as C(source[:target[:ro|rw]]) or as a mapping; read-only unless said otherwise.
+    type: list
+    elements: raw
+    default: []
+  devices:
+    description:
+    - Devices of the host, such as C(/dev/infiniband/uverbs0).
+    type: list
+    elements: str
+    default: []
+  network:
+    description:
+    - 'Network: V(bridge), V(host), V(none) or a network''s name.'
+    type: str
+    default: bridge
+  networks:
+    description:
+    - Further networks to connect to.
+    type: list
+    elements: str
+    default: []
+  ipc:
+    description:
+    - Whether /dev/shm is the host's.
+    type: str
+    default: private
+    choices:
+    - private
+    - host
+  shm_size:
+    description:
+    - 'Size of /dev/shm. Default: 16g with GPUs, 2g without.'
+    type: str
+  memory:
+    description:
+    - Memory limit.
+    type: str
+  cpus:
+    description:
+    - CPU limit, in cores.
+    type: float
+  ulimits:
+    description:
+    - 'Limits by name. Default with GPUs: C(memlock) -1 and C(stack) 67108864.'
+    type: dict
+  user:
+    description:
+    - 'Numeric user, or C(user:group), to run as. Default: the image''s.'
+    type: str
+  init:
+    description:
+    - Whether PID 1 passes signals on. Without it a stop before readiness is lost.
+    type: bool
+    default: true
+  cap_add:
+    description:
+    - Capabilities to give back; all are dropped.
+    type: list
+    elements: str
+    default: []
+  security_opt:
+    description:
+    - Further security options of the engine.
+    type: list
+    elements: str
+    default: []
+  labels:
+    description:
+    - Further labels of the container.
+    type: dict
+    default: {}
+  log:
+    description:
+    - Where the engine keeps the output, and how much of it.
+    type: dict
+    default:
+      driver: json-file
+      options:
+        max-size: 50m
+        max-file: '3'
+    suboptions:
+      driver:
+        description:
+        - Log driver of the engine.
+        type: str
+        default: json-file
+      options:
+        description:
+        - Options of the driver, as text.
+        type: dict
+        default:
+          max-size: 50m
+          max-file: '3'
+  restart_policy:
+    description:
+    - What the engine does when the server ends, once the server has been verified. vLLM exits 0 when its engine dies,
+      so V(on-failure) would not bring it back.
+    type: str
+    default: unless-stopped
+    choices:
+    - 'no'
+    - always
+    - unless-stopped
+    - on-failure
+  start_timeout:
+    description:
+    - 'Seconds that a start may take. Default: by the size of the model, 10 to 60 minutes.'
+    type: float
+  stop_timeout:
+    description:
+    - Seconds that requests in flight have before the server is killed.
+    type: float
+    default: 30.0
+  accept:
+    description:
+    - Codes of findings that somebody has decided to live with.
+    type: list
+    elements: str
+    default: []
+"""
+
+    # What only a server has.
+    SERVER = r"""
+options:
+  model:
+    description:
+    - 'Model: an id on the Hugging Face Hub, or the path of a directory or GGUF file on the host.'
+    type: str
+    required: true
+  revision:
+    description:
+    - Branch, tag or commit on the Hub. The commit it stands for is what runs.
+    type: str
+  tokenizer:
+    description:
+    - 'Tokenizer, if not the model''s: Hub id or path.'
+    type: str
+  served_model_name:
+    description:
+    - 'Names that clients use; the first one is asked for a token. Default: the server''s name.'
+    type: list
+    elements: str
+    default: []
+  hub_cache:
+    description:
+    - 'Hub cache of the host, mounted read-only when O(offline), writable otherwise. Default for models of the Hub:
+      C(/root/.cache/huggingface/hub).'
+    type: str
+  offline:
+    description:
+    - Whether the server may not ask the Hub for anything.
+    type: bool
+    default: false
+  vllm_version:
+    description:
+    - Release of vLLM in the image, when the image cannot tell (own builds).
+    type: str
+  bind:
+    description:
+    - Address of the host to listen on.
+    type: str
+    default: 127.0.0.1
+  server_port:
+    description:
+    - Port of the host to listen on.
+    type: int
+    default: 8000
+  engine_args:
+    description:
+    - vLLM's own arguments by their names in any release, with C(-) or C(_).
+    type: dict
+    default: {}
+  request_defaults:
+    description:
+    - 'Sampling defaults of requests: frequency_penalty, max_new_tokens, min_p, presence_penalty, repetition_penalty,
+      temperature, top_k, top_p.'
+    type: dict
+    default: {}
+  entrypoint:
+    description:
+    - 'Program that takes the arguments. Default: the image''s.'
+    type: list
+    elements: str
+  probe:
+    description:
+    - What must be answered before the server counts as ready.
+    type: dict
+    default:
+      request: auto
+      token_timeout: 120.0
+    suboptions:
+      request:
+        description:
+        - V(completion) asks the declared name for a token, V(none) is content with C(/health), V(auto) asks for a
+          token unless the server only pools (embeddings, scores, classes).
+        type: str
+        default: auto
+        choices:
+        - auto
+        - completion
+        - none
+      token_timeout:
+        description:
+        - Seconds that the first token may take.
+        type: float
+        default: 120.0
+"""
+
+    # What only a container has.
+    CONTAINER = r"""
+options:
+  command:
+    description:
+    - 'Arguments. Default: the image''s.'
+    type: list
+    elements: str
+  entrypoint:
+    description:
+    - 'Program to run. Default: the image''s.'
+    type: list
+    elements: str
+  ports:
+    description:
+    - Ports to publish, as a number, C([address:][port:]container_port[/udp]) or a mapping. The address is 127.0.0.1
+      unless another is written.
+    type: list
+    elements: raw
+    default: []
+"""

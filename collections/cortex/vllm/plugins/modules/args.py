@@ -1,0 +1,148 @@
+#!/usr/bin/python
+#
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a virtual module that is entirely implemented as an action plugin and runs on the controller.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: args
+
+short_description: Render the command line of a vLLM server
+
+version_added: 0.1.0
+
+description:
+  - Translates a declaration into what one release of vLLM understands, and returns entrypoint, arguments and
+    environment with everything that the checks have to say.
+  - With O(vllm_version) nothing is asked of the target. Otherwise the image on the target is asked which release
+    it has.
+  - O(image) may be left out with O(vllm_version). It is then taken to be the released one of that version.
+  - Secrets are not rendered. The names of their environment variables are returned.
+extends_documentation_fragment:
+  - cortex.vllm._declaration
+  - cortex.vllm._declaration.server
+  - cortex.vllm._engine
+  - cortex.vllm._attributes
+  - cortex.vllm._attributes.action
+  - cortex.vllm._attributes.actiongroup_vllm
+
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+
+options:
+  state_dir:
+    description: Directory on the target for what the collection keeps there. It stands in the rendered paths.
+    type: path
+    default: /var/lib/cortex-vllm
+  dest:
+    description: File on the target to write. Without it nothing is written.
+    type: path
+  format:
+    description:
+      - What to write to O(dest).
+      - V(json) is everything. V(env) is the environment, one C(NAME=value) a line, as C(docker run --env-file)
+        reads it.
+        V(script) is a shell script that runs the server with environment and arguments, outside of any container.
+    type: str
+    choices: [json, env, script]
+    default: json
+  mode:
+    description: Permissions of O(dest). The default is V(0755) for a script and V(0644) otherwise.
+    type: str
+  owner:
+    description: Owner of O(dest).
+    type: str
+  group:
+    description: Group of O(dest).
+    type: str
+
+seealso:
+  - module: cortex.vllm.server
+
+author:
+  - Cortex vLLM contributors (@cortex)
+"""
+
+EXAMPLES = r"""
+---
+- name: What would the command line be on 0.20?
+  cortex.vllm.args:
+    name: chat
+    vllm_version: "0.20.0"
+    model: Qwen/Qwen3-0.6B
+    engine_args:
+      max_model_len: 8192
+      enable_log_requests: false
+  register: rendered
+
+- name: Write a script for another way of running it
+  cortex.vllm.args:
+    name: chat
+    image: vllm/vllm-openai:v0.32.0
+    model: /models/qwen3
+    dest: /usr/local/bin/serve-chat
+    format: script
+"""
+
+RETURN = r"""
+entrypoint:
+  description: The program, as the image or the release has it.
+  returned: success
+  type: list
+  elements: str
+  sample: [vllm, serve]
+argv:
+  description: The arguments, in a stable order.
+  returned: success
+  type: list
+  elements: str
+  sample: [Qwen/Qwen3-0.6B, --max-model-len, "8192"]
+command:
+  description: RV(entrypoint) and RV(argv) as one line for a shell.
+  returned: success
+  type: str
+  sample: vllm serve Qwen/Qwen3-0.6B --max-model-len 8192
+environment:
+  description: The environment, without secrets.
+  returned: success
+  type: dict
+  sample: {"HF_HUB_OFFLINE": "1"}
+secret_names:
+  description: Environment variables whose values are secrets, which are not rendered.
+  returned: success
+  type: list
+  elements: str
+vllm_version:
+  description: The release for which it was rendered.
+  returned: success
+  type: str
+  sample: 0.32.0
+exact:
+  description: Whether the catalogue has exactly this release. Otherwise the nearest one was taken.
+  returned: success
+  type: bool
+  sample: true
+findings:
+  description: What the translation has to say.
+  returned: always
+  type: list
+  elements: dict
+dest:
+  description: The file that was written.
+  returned: with O(dest)
+  type: str
+remote_calls:
+  description: How many calls to the target it took.
+  returned: always
+  type: int
+  sample: 0
+"""

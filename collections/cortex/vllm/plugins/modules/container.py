@@ -1,0 +1,226 @@
+#!/usr/bin/python
+#
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a virtual module that is entirely implemented as an action plugin and runs on the controller.
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container
+
+short_description: Converge one GPU container with your own arguments
+
+version_added: 0.1.0
+
+description:
+  - Starts, replaces or stops a container with your own image and command.
+  - It goes the way of a server. GPUs are resolved to their UUIDs, the comparison is field by field, secrets stay
+    in files, and a replacement is
+    a transaction that rolls back.
+  - Nothing is known about what runs in it. It counts as ready when it has run for two seconds;
+    M(cortex.vllm.ready) can ask it for more.
+extends_documentation_fragment:
+  - cortex.vllm._declaration
+  - cortex.vllm._declaration.container
+  - cortex.vllm._engine
+  - cortex.vllm._converging
+  - cortex.vllm._attributes
+  - cortex.vllm._attributes.action
+  - cortex.vllm._attributes.actiongroup_vllm
+
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+
+seealso:
+  - module: cortex.vllm.servers
+  - module: cortex.vllm.ready
+
+author:
+  - Cortex vLLM contributors (@cortex)
+"""
+
+EXAMPLES = r"""
+---
+- name: Run an exporter for the GPUs
+  cortex.vllm.container:
+    name: dcgm
+    image: nvcr.io/nvidia/k8s/dcgm-exporter:4.2.3-4.1.3-ubuntu22.04
+    gpus: all
+    ports: ["9400"]
+    cap_add: [SYS_ADMIN]
+"""
+
+RETURN = r"""
+container:
+  description: The row of RV(servers) of this container.
+  returned: always, once the host was seen
+  type: dict
+servers:
+  description: What was planned and done, by name of the server.
+  returned: always, once the host was seen
+  type: dict
+  contains:
+    action:
+      description: What was done. In check mode, what would be done.
+      returned: always
+      type: str
+      sample: replace
+    state:
+      description: How the server was found.
+      returned: always
+      type: str
+      sample: ready
+    differences:
+      description: The fields that differ, each with what is and what is planned.
+      returned: always
+      type: list
+      elements: dict
+    findings:
+      description: What the checks have to say about it.
+      returned: always
+      type: list
+      elements: dict
+    result:
+      description: How the job ended, V(ok), V(failed) or V(rolled_back).
+      returned: when something was done and followed
+      type: str
+      sample: ok
+    container_id:
+      description: The container that serves now.
+      returned: when one was created
+      type: str
+    generation:
+      description: The generation that was committed.
+      returned: when one was committed
+      type: str
+      sample: 3f2a9c0d1e5b
+    seconds:
+      description: Seconds until the first token.
+      returned: when it became ready
+      type: float
+      sample: 41.5
+    token:
+      description: The text that came back.
+      returned: when it became ready
+      type: str
+    downtime:
+      description: Seconds during which nobody answered.
+      returned: after a replacement
+      type: float
+    diagnosis:
+      description: Findings of the diagnosis, and the telling lines of the log.
+      returned: when it failed
+      type: dict
+    evidence:
+      description: Directory on the target with log and inspect of the failed container.
+      returned: when it failed
+      type: str
+pending:
+  description: The jobs that run. What O(follow) of a later task takes.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    server:
+      description: Name of the server.
+      returned: always
+      type: str
+    job:
+      description: Identity of the job.
+      returned: always
+      type: str
+    offset:
+      description: How much of its journal has been read, in bytes.
+      returned: always
+      type: int
+    action:
+      description: What the job does.
+      returned: always
+      type: str
+    limit:
+      description: Seconds after which it must be over.
+      returned: always
+      type: float
+findings:
+  description: Everything that the checks and the diagnosis have to say.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: Stable name of the finding. What C(accept) takes.
+      returned: always
+      type: str
+      sample: argument.unknown
+    severity:
+      description: V(error), V(warning) or V(info).
+      returned: always
+      type: str
+      sample: error
+    message:
+      description: What is wrong.
+      returned: always
+      type: str
+    field:
+      description: The field to change.
+      returned: when there is one
+      type: str
+      sample: vllm_servers[chat].engine_args.max_model_len
+    fix:
+      description: What to write instead.
+      returned: when it is known
+      type: str
+    server:
+      description: Name of the server.
+      returned: when it belongs to one
+      type: str
+starts:
+  description: Servers that are started or updated in place without disturbing anybody, or are loading already.
+  returned: when the host was planned
+  type: list
+  elements: str
+  sample: [chat]
+disrupts:
+  description: Servers that run and are to be replaced, restarted, stopped or removed.
+  returned: when the host was planned
+  type: list
+  elements: str
+unwell:
+  description: Servers that run and have failed, and may not be restarted.
+  returned: when the host was planned
+  type: list
+  elements: str
+todo:
+  description: Which of RV(starts), RV(disrupts) and RV(unwell) name any server. What plays sort hosts by.
+  returned: when the host was planned
+  type: list
+  elements: str
+  sample: [starts]
+fetched:
+  description: Images that were pulled.
+  returned: when the host was planned
+  type: list
+  elements: str
+status:
+  description: One row for each declared server, as it was found. What the playbook C(cortex.vllm.status) shows.
+  returned: when the host was planned
+  type: list
+  elements: dict
+  sample: [{"server": "chat", "host": "gpu1", "state": "running", "phase": "ready", "health": "200", "release":
+    "0.32.0",
+    "uptime": "2 h 05 min", "restarts": 0, "model": "Qwen/Qwen3-0.6B", "url": "http://127.0.0.1:8000", "outside":
+    false, "drift": ""}]
+remote_calls:
+  description: How many calls to the target it took. A converge that finds nothing to do takes one.
+  returned: always
+  type: int
+  sample: 1
+"""

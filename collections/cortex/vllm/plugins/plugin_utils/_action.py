@@ -1,0 +1,314 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""What all actions of the collection share. The one file of the brains that may import Ansible.
+
+It stands here and not beside the actions because every file there must be an action with documentation of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import pathlib
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from . import _pydantic, catalog, converge, following
+from .findings import Finding, FindingsError, errors, ordered, text
+
+display = Display()
+
+#: The one private module that reaches a host, see docs/contract.md.
+ENGINE = "cortex.vllm._engine"
+
+#: The options of doc fragment ``_engine``: how the target reaches its engine.
+CONNECTION: dict[str, dict[str, t.Any]] = {
+    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
+    "tls": {"type": "bool", "default": False},
+    "tls_ca": {"type": "path"},
+    "tls_cert": {"type": "path"},
+    "tls_key": {"type": "path"},
+    "tls_verify": {"type": "bool", "default": True},
+    "timeout": {"type": "float", "default": 60.0},
+}
+
+#: The options that every converging action has beside its declarations.
+CONVERGING: dict[str, dict[str, t.Any]] = {
+    "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+    "update": {"type": "bool", "default": False},
+    "wait": {"type": "bool", "default": True},
+    "follow": {"type": "list", "elements": "dict"},
+}
+
+# Reading the catalogue's index takes longer than a plan. Done at import, every forked worker inherits it.
+catalog.versions()
+
+
+class RemoteHost:
+    """The host of one task, as the brains see it (:class:`following.Remote`)."""
+
+    def __init__(self, action: ActionBase, connection: Mapping[str, t.Any], task_vars: dict[str, t.Any]) -> None:
+        self.host = str(task_vars.get("inventory_hostname") or "?")
+        self.calls = 0
+        self.kept: dict[str, t.Any] = {}
+        self._action = action
+        self._connection = dict(connection)
+        self._task_vars = task_vars
+
+    def __call__(
+        self, step: str, request: Mapping[str, t.Any], secrets: Mapping[str, t.Any] | None = None
+    ) -> dict[str, t.Any]:
+        """Execute the private module once.
+
+        :raises following.Lost: when the connection broke or never came up
+        :raises following.RemoteError: when the module failed
+        """
+        args: dict[str, t.Any] = {"step": step, "request": dict(request), **self._connection}
+        if secrets:
+            args["secrets"] = dict(secrets)
+        self.calls += 1
+        try:
+            answer = dict(self._action._execute_module(module_name=ENGINE, module_args=args, task_vars=self._task_vars))
+        except AnsibleConnectionFailure as problem:
+            raise following.Lost(str(problem), problem) from None
+        # The invocation would carry the whole plan into registered variables; facts say which interpreter was found.
+        answer.pop("invocation", None)
+        self._keep(answer)
+        if answer.get("failed"):
+            garbled = "module_stdout" in answer or "module_stderr" in answer
+            raise following.RemoteError(_remote_text(answer), garbled)
+        return answer
+
+    def say(self, line: str) -> None:
+        """Show a progress line now, unless the task is not to be logged."""
+        if not self._action._task.no_log:
+            display.display(f"  {line}")
+
+    def reset(self) -> None:
+        """Forget the broken connection, so that the next call opens a new one."""
+        reset = getattr(self._action._connection, "reset", None)
+        if reset is not None:
+            try:
+                reset()
+            except Exception as problem:  # whatever a connection plugin raises here, the next call says it better
+                display.vvv(f"reset of the connection: {problem}", host=self.host)
+
+    def _keep(self, answer: dict[str, t.Any]) -> None:
+        facts = answer.pop("ansible_facts", None)
+        if facts:
+            self.kept.setdefault("ansible_facts", {}).update(facts)
+        for key in ("warnings", "deprecations"):
+            for item in answer.pop(key, None) or ():
+                if item not in self.kept.setdefault(key, []):
+                    self.kept[key].append(item)
+
+
+class BrainsAction(ActionBase):
+    """An action of the collection: subclasses say what they do in :meth:`act`.
+
+    ``SPEC`` is the argument specification of the options that are no declaration; ``EXTRA`` names the options that
+    :meth:`act` reads as they are, tags of file and line included.
+    """
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    SPEC: t.ClassVar[dict[str, dict[str, t.Any]]] = {}
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        del tmp  # tmp no longer has any effect
+
+        try:
+            _pydantic.require()
+        except RuntimeError as problem:
+            raise AnsibleActionFail(str(problem)) from None
+        options = self.options()
+        remote = RemoteHost(self, {name: options[name] for name in CONNECTION if name in options}, task_vars)
+        try:
+            outcome = self.act(options, remote, task_vars)
+        except FindingsError as problem:
+            raise self.refusal(problem.findings, remote) from None
+        except converge.ConvergeError as problem:
+            raise AnsibleActionFail(str(problem), result=self._whole({}, problem.result, remote)) from None
+        except following.RemoteError as problem:
+            raise AnsibleActionFail(str(problem), result=self._whole({}, {"changed": False}, remote)) from None
+        except following.Lost as problem:
+            if isinstance(problem.original, AnsibleConnectionFailure) and remote.calls == 1:
+                raise problem.original from None
+            # "from None": the message of a cause would be shown a second time.
+            raise AnsibleConnectionFailure(str(problem)) from None
+        return self._whole(result, outcome, remote)
+
+    def act(self, options: dict[str, t.Any], remote: RemoteHost, task_vars: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Do the work and return the result.
+
+        :raises FindingsError: ``ConvergeError``, ``Lost`` and ``RemoteError`` are told to the person by :meth:`run`
+        """
+        raise NotImplementedError
+
+    def options(self) -> dict[str, t.Any]:
+        """The options of the task that ``SPEC`` knows, with defaults; the others stay in ``self._task.args``.
+
+        Declarations are left out of this, because only their models know them, and because the conversion would lose
+        the tags that say in which file and line a value stands.
+        """
+        given = {name: value for name, value in self._task.args.items() if name in self.SPEC}
+        return _validated(self, given)
+
+    def refusal(self, found: Iterable[Finding], remote: RemoteHost | None = None) -> AnsibleActionFail:
+        """The failure that these findings are: one line each, pointing at the first value that is to blame."""
+        found = ordered(found)
+        blamed = next((finding.origin for finding in errors(found) if finding.origin is not None), None)
+        result = self._whole({}, {"changed": False, "findings": [finding.as_dict() for finding in found]}, remote)
+        message = text(errors(found) or found)
+        problem = AnsibleActionFail(message, obj=blamed, result=result)
+        # Ansible shows the lines above the blamed one as well. A secret there stays there.
+        context = getattr(problem, "_formatted_source_context", None) or ""
+        if any(secret in context for secret in _plain_secrets(self._task.args)):
+            return AnsibleActionFail(f"{message}\n{context.splitlines()[0]}", result=result)
+        return problem
+
+    def _whole(
+        self, result: dict[str, t.Any], outcome: Mapping[str, t.Any], remote: RemoteHost | None
+    ) -> dict[str, t.Any]:
+        """The task's result: JSON values only, with what Ansible itself wants to keep."""
+        result.update(_plain(outcome))
+        if remote is not None:
+            result["remote_calls"] = remote.calls
+            for key in ("warnings", "deprecations"):
+                if remote.kept.get(key):
+                    result[key] = [*remote.kept[key], *result.get(key, [])]
+            if "ansible_facts" in remote.kept:
+                result["ansible_facts"] = remote.kept["ansible_facts"]
+        warned = [Finding(**row) for row in result.get("findings") or () if row.get("severity") == "warning"]
+        for finding in warned:
+            if not self._task.no_log:
+                display.warning(f"[{remote.host if remote else '?'}] {finding}")
+        return result
+
+
+class ConvergingAction(BrainsAction):
+    """An action that converges declarations of one host."""
+
+    def settings(
+        self, options: Mapping[str, t.Any], task_vars: Mapping[str, t.Any], **more: t.Any
+    ) -> converge.Settings:
+        """What the options of the task mean for the spine."""
+        return converge.Settings(
+            state_dir=str(options["state_dir"]),
+            update=options["update"],
+            wait=options["wait"],
+            check_mode=bool(self._task.check_mode),
+            diff=bool(self._task.diff),
+            address=reachable_address(self._connection, task_vars),
+            collection_version=collection_version(),
+            **more,
+        )
+
+    def declaration(self) -> dict[str, t.Any]:
+        """What the task says about its one server or container: all that is no option of the task itself."""
+        return {name: value for name, value in self._task.args.items() if name not in self.SPEC}
+
+    def converge_one(
+        self,
+        declared: t.Any,
+        options: Mapping[str, t.Any],
+        remote: RemoteHost,
+        task_vars: Mapping[str, t.Any],
+        key: str,
+    ) -> dict[str, t.Any]:
+        """Converge one declaration; its own row of the result stands under ``key`` as well."""
+        # Others on the host are somebody else's business: they are seen (GPUs, ports), never reported.
+        result = self.converge([declared], self.settings(options, task_vars, prune="ignore"), options, remote)
+        result[key] = (result.get("servers") or {}).get(declared.name, {})
+        return result
+
+    def converge(
+        self, specs: t.Sequence[t.Any], settings: converge.Settings, options: Mapping[str, t.Any], remote: RemoteHost
+    ) -> dict[str, t.Any]:
+        """Converge, or follow what an earlier task left pending."""
+        spine = converge.Converge(specs, settings, remote)
+        if options["follow"] is not None:
+            return spine.resume(options["follow"])
+        return spine.run()
+
+
+def reachable_address(connection: t.Any, task_vars: Mapping[str, t.Any]) -> str:
+    """The address under which the controller reaches the host of the task; the loopback one for this machine."""
+    if getattr(connection, "transport", "") in {"local", "ansible.builtin.local"}:
+        return "127.0.0.1"
+    return str(task_vars.get("ansible_host") or task_vars.get("inventory_hostname") or "")
+
+
+@functools.lru_cache(maxsize=1)
+def collection_version() -> str:
+    """The version of this collection, of its manifest where it was installed, else of its galaxy.yml."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    manifest, source = root / "MANIFEST.json", root / "galaxy.yml"
+    if manifest.is_file():
+        return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+    lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("version:")), "")
+
+
+def _validated(action: BrainsAction, given: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Check and convert options by ``SPEC``; a wrong one is named, its value is not shown when it is a secret."""
+    verdict = ArgumentSpecValidator(action.SPEC).validate(dict(given))
+    if verdict.error_messages:
+        raise AnsibleActionFail("; ".join(verdict.error_messages), obj=action._task.args)
+    return t.cast("dict[str, t.Any]", verdict.validated_parameters)
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse options that the action does not have, with the nearest that it has.
+
+    :raises FindingsError: one finding for each
+    """
+    names = sorted(known)
+    found = []
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            fix = f"Write `{near[0]}`." if near else f"Known options: {', '.join(names)}."
+            found.append(Finding("option.unknown", "error", "this task has no such option", field=str(name), fix=fix))
+    if found:
+        raise FindingsError(found)
+
+
+def _plain(value: t.Any) -> t.Any:
+    """JSON and nothing else: an Enum, a Path or a model in a result breaks callbacks while the task stays ok."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _remote_text(answer: Mapping[str, t.Any]) -> str:
+    """The message of a failed module, without the traceback's pages."""
+    message = str(answer.get("msg") or "the host answered nothing readable")
+    noise = str(answer.get("module_stderr") or "").strip().splitlines()
+    return f"{message}: {noise[-1]}" if noise else message
+
+
+def _plain_secrets(value: t.Any, inside: bool = False) -> list[str]:
+    """The literal secrets in task arguments: values below ``secrets`` and of ``api_key``; short ones hide nothing."""
+    if isinstance(value, Mapping):
+        return [
+            secret
+            for key, item in value.items()
+            for secret in _plain_secrets(item, inside or str(key) in {"secrets", "api_key", "registry_password"})
+        ]
+    if isinstance(value, list | tuple):
+        return [secret for item in value for secret in _plain_secrets(item, inside)]
+    return [str(value)] if inside and value is not None and len(str(value)) > 3 else []

@@ -1,0 +1,360 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""The spine: observe → plan → apply → watch, for all servers of one host.
+
+Nothing of Ansible is in here: the host is reached through :class:`following.Remote`. A converge that finds nothing to
+do is exactly one remote call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from . import observation as observing
+from . import planning, status
+from .findings import Finding, FindingsError, errors, ordered
+from .following import SLICE, Job, Remote, RemoteError, diagnose, failure_text, follow, limit_of
+
+#: What a converge may do, in the order in which it is done.
+STEPS = ("prefetch", "start", "replace", "stop", "remove")
+#: Actions that change nothing: following somebody else's job, and waiting for a server that is loading anyway.
+IDLE = frozenset({"none", "follow", "wait", "held", "deferred", ""})
+#: Actions that take nothing away from anybody, and jobs that are on their way already.
+BEGINNING = frozenset({"create", "start", "update", "wait", "follow"})
+#: How often a host that changed under our hands is looked at again.
+ATTEMPTS = 3
+#: Seconds without a new byte after which a pull is given up.
+PULL_STALL = 600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How one task wants its host converged. Fields are the task's options of the same names."""
+
+    state_dir: str = "/var/lib/cortex-vllm"
+    only: tuple[str, ...] = ()
+    prune: str = "report"
+    update: bool = False
+    state: str | None = None
+    steps: tuple[str, ...] = STEPS
+    wait: bool = True
+    accept: tuple[str, ...] = ()
+    check_mode: bool = False
+    diff: bool = False
+    address: str = ""
+    collection_version: str = ""
+
+    @property
+    def plan_only(self) -> bool:
+        """Nothing may be started, stopped or replaced; images may still be fetched when the steps say so."""
+        return self.check_mode or not set(self.steps) - {"prefetch"}
+
+    @property
+    def look_only(self) -> bool:
+        """No step at all: errors of declarations are part of the answer, and no reason to fail."""
+        return not self.steps
+
+
+class ConvergeError(Exception):
+    """A server could not be converged. ``str()`` is for the person; ``result`` goes into the task's result."""
+
+    def __init__(self, message: str, result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = dict(result or {})
+
+
+class Converge:
+    """One converge of one host."""
+
+    def __init__(
+        self,
+        specs: Sequence[Any],
+        settings: Settings,
+        remote: Remote,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings = settings
+        self.specs = [_accepting(spec, settings.accept) for spec in specs]
+        self.remote = remote
+        self.fetched: list[str] = []
+        self.jobs: dict[str, Job] = {}
+        self._clock = clock
+        self._sleep = sleep
+        self._first: planning.Plan | None = None
+
+    # -- the whole
+
+    def run(self) -> dict[str, Any]:
+        """Converge the host.
+
+        :returns: the task's result, JSON only
+        :raises FindingsError: when something would not work; nothing was touched
+        :raises ConvergeError: when a server failed, or the host never held still
+        """
+        for attempt in range(ATTEMPTS + 1):
+            seen, plan = self._look()
+            self._first = self._first or plan
+            if self.settings.plan_only:
+                if not self.settings.look_only:
+                    self._tell(plan, everything=self.settings.check_mode)
+                return self._result(seen, plan)
+            self._tell(plan)
+            round_jobs = self._apply(plan) + [Job.from_pending({**job, "action": "follow"}) for job in plan.follows]
+            self.jobs.update({job.server: job for job in round_jobs})
+            if not round_jobs:
+                return self._finish(seen, plan)
+            if not self.settings.wait:
+                return self._result(seen, plan, pending=[job.as_pending() for job in round_jobs])
+            follow(self.remote, round_jobs, self.settings.state_dir, clock=self._clock, sleep=self._sleep)
+            if not any(job.unsettled or job.action == "follow" for job in round_jobs) or any(
+                job.broken for job in round_jobs
+            ):
+                return self._finish(seen, plan)
+            if attempt < ATTEMPTS:
+                self.remote.say(f"[{self.remote.host}] the host changed meanwhile; looking again")
+        raise ConvergeError(
+            f"{self.remote.host} changed under this task {ATTEMPTS} times, something else works on the same servers. "
+            "Run again when it is over.",
+            self._result(seen, plan),
+        )
+
+    def resume(self, pending: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Follow jobs that an earlier task began (``wait: false``), and nothing else.
+
+        When one of them died or found the host changed, and there are declarations, the host is converged again.
+
+        :raises ConvergeError: when one of them failed
+        """
+        jobs = [Job.from_pending(entry) for entry in pending]
+        self.jobs = {job.server: job for job in jobs}
+        follow(self.remote, jobs, self.settings.state_dir, clock=self._clock, sleep=self._sleep)
+        if any(job.unsettled for job in jobs) and not any(job.broken for job in jobs) and self.specs:
+            return self.run()
+        result: dict[str, Any] = {
+            "changed": False,
+            "servers": {name: {"action": job.action, **job.outcome()} for name, job in self.jobs.items()},
+            "findings": [],
+            "pending": [],
+        }
+        self._raise_broken(result, [job for job in jobs if job.broken or job.unsettled])
+        return result
+
+    # -- its parts
+
+    def _look(self) -> tuple[observing.Observation, planning.Plan]:
+        """Observe and plan; fetch missing images and do so again.
+
+        :raises FindingsError: when the plan has errors
+        """
+        seen, plan = self._plan()
+        missing = [str(reference) for reference in plan.needs.get("images") or ()]
+        if (
+            missing
+            and not errors(_all_findings(plan))
+            and not self.settings.check_mode
+            and "prefetch" in self.settings.steps
+        ):
+            for reference in missing:
+                self._fetch(reference)
+            seen, plan = self._plan()
+            missing = [str(reference) for reference in plan.needs.get("images") or ()]
+        findings = _all_findings(plan)
+        if missing and not self.settings.check_mode and not self.settings.look_only:
+            findings += [
+                Finding(
+                    "image.absent",
+                    "error",
+                    f"image {reference} is not on {self.remote.host}",
+                    fix="Fetch it first (step `prefetch`), or load it there by hand.",
+                )
+                for reference in missing
+            ]
+        if errors(findings) and not self.settings.look_only:
+            raise FindingsError(ordered(findings))
+        return seen, plan
+
+    def _plan(self) -> tuple[observing.Observation, planning.Plan]:
+        settings = self.settings
+        request = observing.query(self.specs, settings.state_dir)
+        answer = self.remote("observe", request)
+        seen = observing.Observation.parse(answer.get("observation") or {})
+        options = planning.Options(
+            state_dir=settings.state_dir,
+            only=list(settings.only),
+            prune=settings.prune,
+            update=settings.update,
+            steps=list(settings.steps if not settings.plan_only else STEPS),
+            state_override=settings.state,
+            collection_version=settings.collection_version,
+            now=time.time(),
+        )
+        return seen, planning.plan(self.specs, seen, options)
+
+    def _fetch(self, reference: str) -> None:
+        """Pull one image in slices, with its progress.
+
+        :raises ConvergeError: when the engine could not pull it, or stands still
+        """
+        request = {
+            "schema": observing.SCHEMA,
+            "state_dir": self.settings.state_dir,
+            "image": reference,
+            "budget": SLICE,
+        }
+        said, moved, before = "", self._clock(), -1
+        while True:
+            answer = self.remote("fetch", request)
+            if answer.get("pull"):
+                request["pull"] = answer["pull"]
+            advance = answer.get("progress") or {}
+            if answer.get("done"):
+                if not answer.get("image_id"):
+                    raise ConvergeError(
+                        f"{self.remote.host}: image {reference} could not be fetched: {answer.get('message')}"
+                    )
+                self.fetched.append(reference)
+                self.remote.say(f"[{self.remote.host}] image {reference}: fetched")
+                return
+            line = f"[{self.remote.host}] image {reference}: {pull_progress(advance)}"
+            if line != said:
+                self.remote.say(line)
+                said = line
+            now = self._clock()
+            if int(advance.get("bytes") or 0) != before:
+                before, moved = int(advance.get("bytes") or 0), now
+            elif now - moved > PULL_STALL:
+                raise ConvergeError(
+                    f"{self.remote.host}: image {reference}: nothing came for {PULL_STALL:.0f} s. "
+                    "Check the registry and the host's network."
+                )
+
+    def _apply(self, plan: planning.Plan) -> list[Job]:
+        """Begin the orders of the plan; no remote call when there are none."""
+        job_id = uuid.uuid4().hex
+        request = plan.request(job_id)
+        orders = (request or {}).get("orders") or {}
+        if not orders:
+            return []
+        groups = [list(group) for group in request.get("groups") or [[name] for name in orders]]
+        limits = limit_of(orders, groups)
+        jobs = [Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0)) for name, order in orders.items()]
+        try:
+            answer = self.remote("apply", request, plan.secrets())
+        except RemoteError as problem:
+            if not problem.garbled:
+                raise
+            # Whether it began is not known. Its journal will say; one that never began reads as dead.
+            return jobs
+        for job in jobs:
+            begun = (answer.get("jobs") or {}).get(job.server) or {}
+            job.job = str(begun.get("job") or job.job)
+            job.offset = int(begun.get("offset") or 0)
+        return jobs
+
+    # -- what is told
+
+    def _tell(self, plan: planning.Plan, everything: bool = False) -> None:
+        for server in plan.servers:
+            for line in plan_lines(self.remote.host, server, everything):
+                self.remote.say(line)
+
+    def _result(self, seen: observing.Observation, plan: planning.Plan, pending: Sequence[Any] = ()) -> dict[str, Any]:
+        result = dict(plan.result())
+        servers = {name: dict(row) for name, row in (result.get("servers") or {}).items()}
+        for name, job in self.jobs.items():
+            servers[name] = {**servers.get(name, {}), **job.outcome()}
+            if job.action != "follow":
+                servers[name]["action"] = job.action
+        acted = any(job.action not in IDLE for job in self.jobs.values())
+        result.update(
+            changed=bool(self.fetched or acted or (self.settings.check_mode and plan.changed)),
+            servers=servers,
+            pending=list(pending),
+            starts=[server.name for server in plan.servers if server.action in BEGINNING],
+            disrupts=list(plan.disrupts),
+            unwell=_unwell(plan),
+            fetched=list(self.fetched),
+            status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
+        )
+        result["todo"] = [word for word in ("starts", "disrupts", "unwell") if result[word]]
+        if self.settings.diff:
+            result["diff"] = (self._first or plan).diff()
+        return result
+
+    def _finish(self, seen: observing.Observation, plan: planning.Plan) -> dict[str, Any]:
+        """The result at the end; raises when a server failed."""
+        result = self._result(seen, plan)
+        unwell = [name for name in _unwell(plan) if name not in self.jobs]
+        reasons = {server.name: server.reason or "it runs but is not well" for server in plan.servers}
+        broken = [job for job in self.jobs.values() if job.broken]
+        self._raise_broken(result, broken, [f"{name}: {reasons[name]}" for name in unwell])
+        return result
+
+    def _raise_broken(self, result: dict[str, Any], broken: Sequence[Job], unwell: Sequence[str] = ()) -> None:
+        if not broken and not unwell:
+            return
+        for job in broken:
+            findings, telling = diagnose(job)
+            row = result["servers"].setdefault(job.server, {})
+            row["diagnosis"] = {"findings": [finding.as_dict() for finding in findings], "telling": telling}
+            result.setdefault("findings", []).extend(finding.as_dict() for finding in findings)
+        texts = [failure_text(job) for job in broken] + list(unwell)
+        raise ConvergeError("\n".join(texts), result)
+
+
+def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False) -> list[str]:
+    """What will be done with one server, and why: one line, and one for each difference that matters.
+
+    :param everything: also say that nothing is to be done
+    """
+    if server.action in IDLE:
+        if not everything:
+            return []
+        what = "nothing to do" if server.action in {"none", ""} else server.action
+        return [f"[{host}] {server.name}: {', '.join(filter(None, (what, server.state, server.reason)))}"]
+    lines = [f"[{host}] {server.name}: {server.action}{f' ({server.reason})' if server.reason else ''}"]
+    if server.action != "create":
+        lines += [f"[{host}]   {text}" for text in status.difference_texts(server.differences)]
+    return lines
+
+
+def pull_progress(advance: Mapping[str, Any]) -> str:
+    """``12 of 20 layers, 3.2 of 9.1 GiB`` from the progress of step ``fetch``."""
+    parts = []
+    if advance.get("layers"):
+        parts.append(f"{advance.get('done') or 0} of {advance['layers']} layers")
+    if advance.get("total"):
+        parts.append(f"{(advance.get('bytes') or 0) / 2**30:.1f} of {advance['total'] / 2**30:.1f} GiB")
+    return ", ".join(parts) or "asking the registry"
+
+
+def _unwell(plan: planning.Plan) -> list[str]:
+    """Servers that failed and that nothing will be done about, because nobody declared that they may be restarted."""
+    return [server.name for server in plan.servers if server.state == "failed" and server.action == "none"]
+
+
+def _all_findings(plan: planning.Plan) -> list[Finding]:
+    """The plan's findings and those of its servers, each once."""
+    found = list(plan.findings)
+    for server in plan.servers:
+        found += [finding for finding in server.findings if finding not in found]
+    return found
+
+
+def _accepting(spec: Any, codes: Sequence[str]) -> Any:
+    """The declaration with more finding codes that a person decided to live with."""
+    if not codes:
+        return spec
+    known = spec.accept or ()
+    return spec.model_copy(update={"accept": type(known)([*known, *(code for code in codes if code not in known)])})

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""What people read: rows about servers, and a plain-text table of rows."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .following import duration
+
+#: Columns of the status table: key of the row, and heading.
+COLUMNS = (
+    ("server", "SERVER"),
+    ("host", "HOST"),
+    ("state", "STATE"),
+    ("phase", "PHASE"),
+    ("health", "HEALTH"),
+    ("release", "VLLM"),
+    ("uptime", "UP"),
+    ("restarts", "RESTARTS"),
+    ("model", "MODEL"),
+    ("url", "URL"),
+    ("drift", "DRIFT"),
+)
+#: A cell longer than this is cut in the middle, so that a line stays a line.
+WIDEST = 44
+
+
+def rows(host: str, address: str, specs: Iterable[Any], plan: Any, seen: Any) -> list[dict[str, Any]]:
+    """One row for each declared server of a host, from what was observed. JSON only.
+
+    :param address: how the host is reached from outside, for the URL of a server that listens there
+    """
+    plans = {server.name: server for server in plan.servers}
+    found = []
+    for spec in specs:
+        container = seen.container(spec.name)
+        planned = plans.get(spec.name)
+        health = seen.server(spec.name).health or {}
+        differences = list(planned.differences) if planned is not None and container is not None else []
+        url, outside = _url(spec, address)
+        found.append(
+            {
+                "server": spec.name,
+                "host": host,
+                "state": _state(container),
+                "phase": str(getattr(planned, "state", "") or ""),
+                "health": str(health.get("http") or health.get("error") or ""),
+                "release": _release(container, seen, spec),
+                "uptime": _uptime(container, seen),
+                "restarts": int(container.raw.get("RestartCount") or 0) if container is not None else 0,
+                "model": str(getattr(spec, "model", None) or ""),
+                "url": url,
+                "outside": outside,
+                "drift": ", ".join(_names(differences)),
+            }
+        )
+    return found
+
+
+def table(items: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]] = COLUMNS) -> list[str]:
+    """Lines of a table; columns in which no row says anything are left out.
+
+    >>> table([{"a": 1, "b": ""}], (("a", "A"), ("b", "B")))
+    ['A', '1']
+    """
+    used = [(key, title) for key, title in columns if any(_cell(item.get(key)) for item in items)]
+    if not used:
+        return []
+    cells = [[title for _key, title in used]] + [
+        [_cell(item.get(key)) or "-" for key, _title in used] for item in items
+    ]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(used))]
+    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def difference_texts(differences: Iterable[Any]) -> list[str]:
+    """``field: before → after`` for each difference that is acted on."""
+    return [str(item) for item in differences if item.kind != "cosmetic"]
+
+
+def _names(differences: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(str(item.field) for item in differences if item.kind != "cosmetic"))
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is False:
+        return ""
+    text = "yes" if value is True else str(value)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST // 2 - 1]}…{text[-(WIDEST // 2) :]}"
+
+
+def _state(container: Any) -> str:
+    if container is None:
+        return "absent"
+    state = container.state
+    if container.restarting:
+        return "restarting"
+    if container.running:
+        return "paused" if state.get("Paused") else "running"
+    status = str(state.get("Status") or "exited")
+    return f"exited ({state.get('ExitCode')})" if status == "exited" else status
+
+
+def _release(container: Any, seen: Any, spec: Any) -> str:
+    """vLLM in the image: of the running container if there is one, else of the declared image."""
+    for reference in (container.image_id if container is not None else None, spec.image):
+        entry = seen.image(reference) if reference else None
+        if not entry:
+            continue
+        known = entry.get("known") or {}
+        if known.get("vllm_version"):
+            return str(known["vllm_version"])
+    return ""
+
+
+def _uptime(container: Any, seen: Any) -> str:
+    if container is None or not container.running:
+        return ""
+    started, now = str(container.state.get("StartedAt") or ""), seen.host.get("time")
+    if len(started) < 19 or started.startswith("0001") or not isinstance(now, int | float):
+        return ""
+    # The engine writes nanoseconds, which fromisoformat does not read.
+    moment = datetime.datetime.fromisoformat(f"{started[:19]}+00:00").timestamp()
+    return duration(max(0.0, now - moment))
+
+
+def _url(spec: Any, address: str) -> tuple[str, bool]:
+    """Base URL of a server, and whether it can be asked from outside the host."""
+    published = spec.published()
+    if not published or spec.kind != "server":
+        return "", False
+    bind, port = published[0]
+    try:
+        ip = ipaddress.ip_address(bind)
+    except ValueError:
+        return f"{spec.scheme}://{bind}:{port}", True
+    if ip.is_unspecified:
+        return f"{spec.scheme}://{_bracketed(address or bind)}:{port}", bool(address)
+    # The loopback address of the host is this machine's only when the host is this machine.
+    return f"{spec.scheme}://{_bracketed(bind)}:{port}", not ip.is_loopback or address == "127.0.0.1"
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address

@@ -1,0 +1,448 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The spine through its action: how many calls, in which order, and what a person and a registered variable get."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+pytest.importorskip("pydantic")
+pytest.importorskip("httpx")
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+
+from ansible_collections.cortex.vllm.plugins.action import container, server, servers
+from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding
+from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import (
+    FakePlan,
+    ServerPlan,
+    done,
+    observed,
+    order,
+    watched,
+)
+
+CHAT = {"chat": {"image": "vllm/vllm-openai:v0.32.0", "model": "/models/x"}}
+NOTHING = FakePlan([ServerPlan("chat")])
+CREATE = FakePlan([ServerPlan("chat", "create", "absent")], {"chat": order()})
+BEGUN = {"job": "j1", "jobs": {"chat": {"job": "j1", "offset": 0}}}
+
+
+def test_nothing_to_do_is_one_call(play: t.Any, plans: t.Any) -> None:
+    plans(NOTHING)
+    played = play(servers, [observed()], servers=CHAT)
+
+    result = played.run()
+
+    assert played.steps == ["observe"]
+    assert (result["changed"], result["remote_calls"], result["pending"]) == (False, 1, [])
+    assert played.shown == []
+
+
+def test_create_is_observe_apply_watch(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    events = [{"event": "created", "container_id": "c1"}, {"event": "ready", "seconds": 8.0, "token": "4"}]
+    played = play(
+        servers,
+        [
+            observed(),
+            BEGUN,
+            watched({"chat": events}),
+            watched({"chat": [{"event": "committed", "generation": "g1"}, done()]}),
+        ],
+        servers=CHAT,
+    )
+
+    result = played.run()
+
+    assert played.steps == ["observe", "apply", "watch", "watch"]
+    assert result["changed"] is True
+    assert result["servers"]["chat"]["container_id"] == "c1"
+    assert result["servers"]["chat"]["generation"] == "g1"
+    assert result["servers"]["chat"]["token"] == "4"
+    assert played.request(3)["jobs"]["chat"] == {"job": "j1", "offset": 10}
+
+
+def test_secrets_travel_apart_and_never_come_back(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    played = play(
+        servers,
+        [observed(), {**BEGUN, "invocation": {"module_args": {"secrets": "sk-very-secret"}}}],
+        servers=CHAT,
+        wait=False,
+    )
+
+    result = played.run()
+
+    apply = played.remote.call_args_list[1].kwargs["module_args"]
+    assert apply["secrets"] == {"chat": {"VLLM_API_KEY": "sk-very-secret"}}
+    assert "sk-very-secret" not in json.dumps(apply["request"])
+    assert "sk-very-secret" not in json.dumps(result)
+    assert "invocation" not in result
+
+
+def test_an_error_touches_nothing(play: t.Any, plans: t.Any) -> None:
+    finding = Finding(
+        "port.taken", "error", "is taken by nginx (pid 7)", "vllm_servers[chat].server_port", "Choose another"
+    )
+    plans(FakePlan(CREATE.servers, CREATE.orders, [finding]))
+    played = play(servers, [observed()], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+
+    assert played.steps == ["observe"]
+    assert "vllm_servers[chat].server_port: is taken by nginx (pid 7). Choose another." in str(caught.value)
+    assert caught.value.result_contribution["findings"][0]["code"] == "port.taken"
+    assert caught.value.result_contribution["remote_calls"] == 1
+    assert caught.value.__cause__ is None
+
+
+def test_a_bad_declaration_needs_no_host(play: t.Any) -> None:
+    played = play(servers, [], servers={"chat": {"image": "x:1", "model": "/m", "engine_arg": {}}})
+
+    with pytest.raises(AnsibleActionFail, match="engine_args"):
+        played.run()
+
+    assert played.steps == []
+
+
+def test_a_bad_secret_is_not_shown(play: t.Any) -> None:
+    played = play(servers, [], servers={"chat": {"image": "x:1", "model": "/m", "secrets": {"api_key": ["sk-1234"]}}})
+
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+
+    assert "sk-1234" not in str(caught.value) + json.dumps(dict(caught.value.result_contribution), default=str)
+
+
+@pytest.mark.parametrize("name", ["server", "timeouts", "default"])
+def test_unknown_option_names_the_nearest(play: t.Any, name: str) -> None:
+    with pytest.raises(AnsibleActionFail, match=r"Write `(servers|timeout|defaults)`"):
+        play(servers, [], **{name: {}}).run()
+
+
+def test_check_mode_looks_once_and_tells(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    played = play(servers, [observed()], check_mode=True, diff=True, servers=CHAT)
+
+    result = played.run()
+
+    assert played.steps == ["observe"]
+    assert result["changed"] is True
+    assert result["diff"]["after"] == "chat: create\n"
+    assert played.shown == ["  [gpu1] chat: create"]
+
+
+def test_check_mode_says_what_stays(play: t.Any, plans: t.Any) -> None:
+    plans(NOTHING)
+    played = play(servers, [observed()], check_mode=True, servers=CHAT)
+
+    assert played.run()["changed"] is False
+    assert played.shown == ["  [gpu1] chat: nothing to do, ready"]
+    assert "diff" not in played.run.__self__.action._task.args
+
+
+def test_no_log_shows_nothing(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    played = play(servers, [observed()], check_mode=True, no_log=True, servers=CHAT)
+
+    played.run()
+
+    assert played.shown == []
+
+
+def test_missing_images_are_fetched_in_slices(play: t.Any, plans: t.Any) -> None:
+    missing = FakePlan([ServerPlan("chat", "create")], needs={"images": ["a/b:1"]})
+    plans(missing, CREATE)
+    slices = [
+        {"done": False, "pull": "p1", "progress": {"layers": 4, "done": 1, "bytes": 2**30, "total": 2**31}},
+        {"done": True, "image_id": "sha256:1", "progress": {}},
+    ]
+    played = play(servers, [observed(), *slices, observed(), BEGUN, watched({"chat": [done()]})], servers=CHAT)
+
+    result = played.run()
+
+    assert played.steps == ["observe", "fetch", "fetch", "observe", "apply", "watch"]
+    assert played.request(2)["pull"] == "p1"
+    assert result["fetched"] == ["a/b:1"]
+    assert "  [gpu1] image a/b:1: 1 of 4 layers, 1.0 of 2.0 GiB" in played.shown
+
+
+def test_a_failed_pull_says_why(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("chat", "create")], needs={"images": ["a/b:1"]}))
+    played = play(servers, [observed(), {"done": True, "image_id": None, "message": "no such host"}], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail, match="image a/b:1 could not be fetched: no such host"):
+        played.run()
+
+
+def test_without_prefetch_a_missing_image_refuses(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("chat", "create")], needs={"images": ["a/b:1"]}))
+    played = play(servers, [observed()], servers=CHAT, steps=["start"])
+
+    with pytest.raises(AnsibleActionFail, match="image a/b:1 is not on gpu1"):
+        played.run()
+
+
+def test_prefetch_only_plans_everything_and_applies_nothing(play: t.Any, plans: t.Any) -> None:
+    given = plans(FakePlan([ServerPlan("chat", "create")], CREATE.orders, disrupts=["embed"]))
+    played = play(servers, [observed()], servers=CHAT, steps=["prefetch"])
+
+    result = played.run()
+
+    assert played.steps == ["observe"]
+    assert (result["changed"], result["starts"], result["disrupts"], result["todo"]) == (
+        False,
+        ["chat"],
+        ["embed"],
+        ["starts", "disrupts"],
+    )
+    assert "replace" in given[0][2].steps
+
+
+def test_no_step_looks_and_never_fails(play: t.Any, plans: t.Any) -> None:
+    finding = Finding("model.absent", "error", "is not there", "vllm_servers[chat].model")
+    plans(FakePlan([ServerPlan("chat", "create", "absent", findings=[finding])], findings=[finding]))
+    played = play(servers, [observed()], servers=CHAT, steps=[])
+
+    result = played.run()
+
+    assert result["status"][0]["server"] == "chat"
+    assert result["status"][0]["state"] == "absent"
+    assert result["findings"][0]["code"] == "model.absent"
+
+
+def test_not_waiting_returns_what_to_follow(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    begun = play(servers, [observed(), BEGUN], servers=CHAT, wait=False).run()
+    assert [entry["server"] for entry in begun["pending"]] == ["chat"]
+    assert begun["pending"][0]["limit"] == 60 + 100 + 20 + 10 + 5
+    assert begun["changed"] is True
+
+    played = play(servers, [watched({"chat": [done()]})], servers=CHAT, follow=begun["pending"])
+    result = played.run()
+
+    assert played.steps == ["watch"]
+    assert result["changed"] is False
+    assert result["servers"]["chat"]["result"] == "ok"
+
+
+def test_following_nothing_asks_nobody(play: t.Any) -> None:
+    played = play(servers, [], servers=CHAT, follow=[])
+
+    assert played.run()["remote_calls"] == 0
+
+
+def test_failed_start_names_cause_and_evidence(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    failed = {
+        "event": "failed",
+        "reason": "exit",
+        "message": "exited with code 1 after 3 s",
+        "exit": {"code": 1, "oom": False, "error": ""},
+        "log": ["ValueError: nothing known about this one"],
+        "evidence": "/var/lib/cortex-vllm/chat/evidence/x",
+    }
+    played = play(servers, [observed(), BEGUN, watched({"chat": [failed, done("failed")]})], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+
+    message = str(caught.value)
+    assert message.startswith("chat: start failed: exited with code 1 after 3 s")
+    assert "Evidence on the host: /var/lib/cortex-vllm/chat/evidence/x" in message
+    assert caught.value.result_contribution["changed"] is True
+    assert caught.value.result_contribution["servers"]["chat"]["result"] == "failed"
+    assert "diagnosis" in caught.value.result_contribution["servers"]["chat"]
+
+
+@pytest.mark.parametrize(
+    ("verified", "said"),
+    [
+        (True, "The old server answers again (verified after 12 s)."),
+        (False, "The old server was started again but does NOT answer: refused."),
+    ],
+)
+def test_roll_back_is_told(play: t.Any, plans: t.Any, verified: bool, said: str) -> None:
+    plans(FakePlan([ServerPlan("chat", "replace")], {"chat": order("replace")}, disrupts=["chat"]))
+    events = [
+        {"event": "failed", "reason": "timeout", "message": "not ready after 100 s", "log": [], "exit": None},
+        {"event": "rolled_back", "verified": verified, "seconds": 12.0, "message": "refused"},
+        done("rolled_back"),
+    ]
+    played = play(servers, [observed(), BEGUN, watched({"chat": events})], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+
+    assert said in str(caught.value)
+
+
+def test_the_others_are_waited_for_before_failing(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("a", "create"), ServerPlan("b", "create")], {"a": order(), "b": order()}))
+    two = {"job": "j", "jobs": {"a": {"job": "j", "offset": 0}, "b": {"job": "j", "offset": 0}}}
+    failed = {"event": "failed", "message": "exited"}
+    played = play(
+        servers,
+        [observed(), two, watched({"a": [failed, done("failed")], "b": []}), watched({"b": [done()]})],
+        servers=CHAT,
+    )
+
+    with pytest.raises(AnsibleActionFail, match="a: start failed: exited"):
+        played.run()
+
+    assert list(played.request(3)["jobs"]) == ["b"]
+
+
+def test_stale_looks_again(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE, NOTHING)
+    played = play(servers, [observed(), BEGUN, watched({"chat": [done("stale")]}), observed()], servers=CHAT)
+
+    result = played.run()
+
+    assert played.steps == ["observe", "apply", "watch", "observe"]
+    assert result["servers"]["chat"]["result"] == "stale"
+
+
+def test_a_dead_job_looks_again(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE, NOTHING)
+    played = play(servers, [observed(), BEGUN, watched({"chat": []}, alive=False), observed()], servers=CHAT)
+
+    played.run()
+
+    assert played.steps[-1] == "observe"
+
+
+def test_never_still_gives_up_after_three(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    played = play(servers, [observed(), BEGUN, watched({"chat": [done("stale")]})] * 4, servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail, match="changed under this task 3 times"):
+        played.run()
+
+    assert played.steps.count("observe") == 4
+
+
+def test_lost_connection_while_following_is_no_failure(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    lost = AnsibleConnectionFailure("ssh broke")
+    garbled = {"failed": True, "msg": "nothing readable", "module_stdout": "", "module_stderr": ""}
+    played = play(servers, [observed(), BEGUN, lost, garbled, watched({"chat": [done()]})], servers=CHAT)
+
+    result = played.run()
+
+    assert result["servers"]["chat"]["result"] == "ok"
+    assert played.action._connection.reset.call_count == 2
+    assert any("connection lost, the job goes on there" in line for line in played.shown)
+    assert any("connected again" in line for line in played.shown)
+
+
+def test_unreachable_before_anything_is_unreachable(play: t.Any) -> None:
+    with pytest.raises(AnsibleConnectionFailure, match="no route"):
+        play(servers, [AnsibleConnectionFailure("no route")], servers=CHAT).run()
+
+
+def test_connection_lost_while_beginning_asks_the_journal(play: t.Any, plans: t.Any) -> None:
+    plans(CREATE)
+    garbled = {"failed": True, "msg": "x", "module_stdout": ""}
+    played = play(servers, [observed(), garbled, watched({"chat": [done()]})], servers=CHAT)
+
+    assert played.run()["servers"]["chat"]["result"] == "ok"
+    assert len(played.request(2)["jobs"]["chat"]["job"]) == 32
+
+
+def test_engine_refusal_is_one_line(play: t.Any) -> None:
+    refused = {"failed": True, "msg": "permission denied on /var/run/docker.sock"}
+
+    with pytest.raises(AnsibleActionFail, match=r"^permission denied on /var/run/docker\.sock$"):
+        play(servers, [refused], servers=CHAT).run()
+
+
+def test_jobs_of_others_are_followed_then_looked_at(play: t.Any, plans: t.Any) -> None:
+    theirs = FakePlan([ServerPlan("chat", "follow")], follows=[{"server": "chat", "job": "other", "offset": 0}])
+    plans(theirs, NOTHING)
+    played = play(servers, [observed(), watched({"chat": [done()]}), observed()], servers=CHAT)
+
+    result = played.run()
+
+    assert played.request(1)["jobs"]["chat"]["job"] == "other"
+    assert played.steps == ["observe", "watch", "observe"]
+    assert result["changed"] is False
+
+
+def test_failed_and_left_alone_fails_at_the_end(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("chat", "none", "failed", reason="answers 503")]))
+
+    with pytest.raises(AnsibleActionFail, match="chat: answers 503"):
+        play(servers, [observed()], servers=CHAT).run()
+
+
+def test_facts_and_warnings_of_the_module_are_kept(play: t.Any, plans: t.Any) -> None:
+    plans(NOTHING)
+    answer = {
+        **observed(),
+        "ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3"},
+        "warnings": ["old SDK"],
+    }
+
+    result = play(servers, [answer], servers=CHAT).run()
+
+    assert result["ansible_facts"] == {"discovered_interpreter_python": "/usr/bin/python3"}
+    assert result["warnings"] == ["old SDK"]
+
+
+def test_warnings_are_told(play: t.Any, plans: t.Any) -> None:
+    plans(
+        FakePlan(
+            [ServerPlan("chat")], findings=[Finding("bind.public", "warning", "is public", "vllm_servers[chat].bind")]
+        )
+    )
+    played = play(servers, [observed()], servers=CHAT)
+
+    played.run()
+
+    assert played.warned == ["[gpu1] vllm_servers[chat].bind: is public."]
+
+
+def test_accept_reaches_every_declaration(play: t.Any, plans: t.Any) -> None:
+    given = plans(NOTHING)
+
+    play(servers, [observed()], servers=CHAT, accept=["bind.public"]).run()
+
+    assert "bind.public" in given[0][0][0].accept
+
+
+def test_connection_options_reach_the_module(play: t.Any, plans: t.Any) -> None:
+    plans(NOTHING)
+    played = play(servers, [observed()], servers=CHAT, docker_host="tcp://h:2376", tls=True)
+
+    played.run()
+
+    args = played.remote.call_args.kwargs["module_args"]
+    assert (args["docker_host"], args["tls"], args["tls_verify"], args["timeout"]) == ("tcp://h:2376", True, True, 60.0)
+
+
+def test_server_is_the_one_element_case(play: t.Any, plans: t.Any) -> None:
+    given = plans(NOTHING)
+    played = play(server, [observed()], name="chat", image="x:1", model="/m", timeout=5)
+
+    result = played.run()
+
+    assert [spec.name for spec in given[0][0]] == ["chat"]
+    assert given[0][2].prune == "ignore"
+    assert result["server"]["action"] == "none"
+
+
+def test_container_goes_the_same_way(play: t.Any, plans: t.Any) -> None:
+    given = plans(FakePlan([ServerPlan("dcgm")]))
+
+    result = play(container, [observed()], name="dcgm", image="x:1", command=["run"], ports=["9400"]).run()
+
+    assert given[0][0][0].kind == "container"
+    assert result["container"]["action"] == "none"
