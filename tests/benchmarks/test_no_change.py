@@ -77,8 +77,8 @@ def test_a_run_that_did_something_does_not_count(recap: str) -> None:
 def test_ratios_of_the_table() -> None:
     numbers = {
         "empty": {"cpu": 0.5, "wall": 0.5},
-        "ping": {"cpu": 1.5, "wall": 1.0},
-        "servers": {"cpu": 3.0, "wall": 1.5},
+        "ping": {"cpu": 1.5, "wall": 1.0, "processes": 10, "target": 0.75},
+        "servers": {"cpu": 3.0, "wall": 1.5, "processes": 10, "target": 1.25},
     }
     row = next(line for line in bench.table("hosts", 10, numbers) if line.startswith("servers"))
-    assert row.split()[1:] == ["3.00", "1.50", "2.00", "1.50", "2.50", "250"]
+    assert row.split()[1:] == ["3.00", "1.50", "2.00", "1.50", "2.50", "250", "10", "1250"]
