@@ -20,8 +20,8 @@ class ContainerSpec(Declaration):
     entrypoint: Texts | None = Field(default=None, description="Program to run. Default: the image's.")
     ports: list[Port] = Field(
         default=[],
-        description="Ports to publish, as a number, C([address:][port:]container_port[/udp]) or a mapping. The address is "
-        "127.0.0.1 unless another is written.",
+        description="Ports to publish, as a number, C([address:][port:]container_port[/udp]) or a mapping. The "
+        "address is 127.0.0.1 unless another is written.",
     )
 
     @property

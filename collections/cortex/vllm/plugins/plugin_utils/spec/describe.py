@@ -20,7 +20,7 @@ _ANSIBLE_TYPES = {str: "str", int: "int", float: "float", bool: "bool", dict: "d
 
 
 def fields(model: type[BaseModel] = ServerSpec) -> dict[str, dict[str, Any]]:
-    """Name to ``type`` (Ansible's), ``required``, ``default``, ``choices``, ``description``, and ``fields`` of parts."""
+    """Name to ``type`` (Ansible's), ``required``, ``default``, ``choices``, ``description``, ``fields`` of parts."""
     return {name: _described(field) for name, field in model.model_fields.items()}
 
 

@@ -90,7 +90,12 @@ def _engine_args(value: Any) -> Any:
         name, *inner = argument_name(key).split(".")
         if name in RESERVED_ARGUMENTS:
             problems.append(
-                Problem("has a field of its own", f"Write {field} instead", code="argument.reserved", at=(key,))
+                Problem(
+                    "has a field of its own",
+                    f"Write {RESERVED_ARGUMENTS[name]} instead",
+                    code="argument.reserved",
+                    at=(key,),
+                )
             )
         elif name in REFUSED_ARGUMENTS:
             reason, fix = REFUSED_ARGUMENTS[name]

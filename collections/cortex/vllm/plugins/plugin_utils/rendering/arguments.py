@@ -1,0 +1,149 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+"""From a declaration to the command line of the release in its image."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import catalog
+from ..findings import Finding, accepted
+from ..spec import ServerSpec
+from ..spec.values import Problem
+from .formatting import compact, words
+from .translation import removed, translated
+
+#: Port inside of the container, where the container has a network of its own.
+CONTAINER_PORT = 8000
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line after the image's entrypoint.
+
+    :ivar argv: words, each one argument; never with a secret in it
+    :ivar findings: what is wrong with ``engine_args``, after the declaration's ``accept``
+    """
+
+    argv: list[str]
+    findings: list[Finding] = field(default_factory=list)
+
+
+def arguments(
+    spec: ServerSpec,
+    release: catalog.Release,
+    *,
+    entrypoint: Sequence[str] | None = None,
+    model: Mapping[str, Any] | None = None,
+) -> Arguments:
+    """Render the command line.
+
+    The order is fixed (model, address, names, then ``engine_args`` by name), so that the same declaration always gives
+    the same words.
+
+    :param release: of vLLM in the image
+    :param entrypoint: that will get the words; default: the declaration's, else that of the official image
+    :param model: what the host says about the model; its commit replaces the declared revision
+    """
+    findings: list[Finding] = []
+    program = entrypoint or spec.entrypoint or release.entrypoint
+    argv = ["--model", spec.model] if takes_model_as_option(program) else [spec.model]
+    if not spec.headless:
+        argv += listening(spec)
+    argv += ["--served-model-name", *spec.served_model_name]
+    if spec.model_kind == "hub":
+        revision = (model or {}).get("commit") or spec.revision
+        argv += ["--revision", str(revision)] if revision else []
+    argv += ["--tokenizer", spec.tokenizer] if spec.tokenizer else []
+    wanted = {name: (("engine_args", name), value) for name, value in spec.engine_args.items()}
+    if spec.request_defaults:
+        wanted["override_generation_config"] = (("request_defaults",), dict(spec.request_defaults))
+    for name in sorted(wanted):
+        location, value = wanted[name]
+        argv += _argument(spec, release, program, name, value, location, findings)
+    return Arguments(argv=argv, findings=accepted(findings, spec.accept))
+
+
+def listening(spec: ServerSpec) -> list[str]:
+    """Where the server listens: everywhere inside of its own network, only at ``bind`` on the host's."""
+    address, port = inner_address(spec)
+    return ["--host", address, "--port", str(port)]
+
+
+def inner_address(spec: ServerSpec) -> tuple[str, int]:
+    """Address and port that the process itself listens on."""
+    return (spec.bind, spec.server_port) if spec.network == "host" else ("0.0.0.0", CONTAINER_PORT)
+
+
+def takes_model_as_option(entrypoint: Sequence[str]) -> bool:
+    """Whether an entrypoint is the API server's module, which **ignores** a positional model and serves its default.
+
+    ``vllm serve`` refuses ``--model`` up to 0.11.0, so neither spelling fits both.
+    """
+    return any("api_server" in word for word in entrypoint)
+
+
+def _argument(
+    spec: ServerSpec,
+    release: catalog.Release,
+    program: Sequence[str],
+    name: str,
+    value: Any,
+    location: tuple[str, ...],
+    findings: list[Finding],
+) -> list[str]:
+    def report(severity: Any, code: str, message: str, fix: str | None) -> list[str]:
+        findings.append(
+            Finding(
+                code,
+                severity,
+                message,
+                field=spec.where(*location),
+                fix=fix,
+                server=spec.name,
+                origin=spec.origin(*location),
+            )
+        )
+        return []
+
+    flag = release.flag(name)
+    if flag is None:
+        moved = translated(release, name, value)
+        if moved is not None:
+            name, value, flag = moved.name, moved.value, release.flag(moved.name)
+            report("info", "argument.translated", moved.message, None)
+            if flag is None:
+                return []
+    if flag is None:
+        gone = removed(release, name)
+        if gone is not None:
+            return report("error", "argument.removed", *gone)
+        return report("error", "argument.unknown", *_unknown(release, name))
+    if flag.only == "serve" and takes_model_as_option(program):
+        return report("error", "argument.unknown", f"only vllm serve of vLLM {release.version} has it", "Delete it")
+    if flag.deprecated:
+        why = f"deprecated in vLLM {release.version}: {flag.deprecated.strip()}"
+        report("warning", "argument.deprecated", why, None)
+    try:
+        return words(flag, value, negative=release.is_negative(name))
+    except Problem as problem:
+        return report("error", problem.code, f"{problem.message} (vLLM {release.version})", problem.fix)
+
+
+def _unknown(release: catalog.Release, name: str) -> tuple[str, str]:
+    """Message and fix for a name that the release does not have."""
+    known = {flag_name.removeprefix("--").replace("-", "_") for flag_name in release.flags}
+    longer = [item.removeprefix("--").replace("-", "_") for item in release.completions(name)]
+    near = longer[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    fix = f"Write {near[0]}, if that is meant, or delete it" if near else "Delete it, or use a release that has it"
+    return f"vLLM {release.version} has no argument --{name.replace('_', '-')}", fix
+
+
+__all__ = ["CONTAINER_PORT", "Arguments", "arguments", "compact", "inner_address", "listening", "takes_model_as_option"]

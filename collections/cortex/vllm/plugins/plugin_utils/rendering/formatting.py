@@ -1,0 +1,150 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+"""One value as the words of a command line, by the kind of its flag."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..catalog import Flag
+from ..spec.values import Problem
+
+#: vLLM's integers with a unit (vllm/utils/argparse_utils.py, human_readable_int): 8k is 8000, 8K is 8192.
+_HUMAN_INT = re.compile(r"^-?\d+(?:\.\d+)?[kKmMgGtT]?$")
+
+
+def words(flag: Flag, value: Any, *, negative: bool = False) -> list[str]:
+    """The words that give ``flag`` this value; none when the release does so by itself.
+
+    :param negative: the declaration used the flag's negative name (``no_enable_prefix_caching``)
+    :raises Problem: with code ``argument.value`` or ``argument.choice``
+    """
+    if flag.is_boolean:
+        return _switch(flag, _boolean(flag, value) is not negative)
+    if isinstance(value, bool) and flag.kind != "json":
+        if value and flag.nargs == "?":
+            return [flag.name]
+        raise _wrong(f"takes {_what(flag)}, not {str(value).lower()}", f"Write {_what(flag)}, or delete it")
+    if flag.kind == "json":
+        return _pair(flag.name, json_text(flag, value))
+    if flag.kind == "list":
+        return _list(flag, value)
+    if isinstance(value, (list, tuple)):
+        raise _wrong("takes one value, not a list", f"Write {_what(flag)}")
+    return _pair(flag.name, scalar(flag, value))
+
+
+def scalar(flag: Flag, value: Any) -> str:
+    """One value as text, checked as far as the parser of that release checks it.
+
+    :raises Problem: with code ``argument.value`` or ``argument.choice``
+    """
+    if isinstance(value, Mapping):
+        if flag.type == "kvs":
+            return ",".join(f"{key}={value[key]}" for key in sorted(value))
+        if flag.type not in ("name=path", "str", "json", "json|str"):
+            raise _wrong("takes one value, not a mapping", f"Write {_what(flag)}")
+        return compact(value)
+    text = repr(value) if isinstance(value, float) else str(value)
+    if text in flag.words:
+        return text
+    if flag.type in ("int", "human_int"):
+        pattern = _HUMAN_INT.pattern if flag.type == "human_int" else r"^-?\d+$"
+        if isinstance(value, float) and value.is_integer():
+            text = str(int(value))
+        if not re.match(pattern, text):
+            raise _wrong(f"takes {_what(flag)}, not {text!r}", f"Write {_what(flag)}")
+    elif flag.type == "float":
+        try:
+            float(text)
+        except ValueError:
+            raise _wrong(f"takes {_what(flag)}, not {text!r}", f"Write {_what(flag)}") from None
+    if flag.choices is not None and text not in {str(choice) for choice in flag.choices}:
+        choices = ", ".join(sorted(str(choice) for choice in flag.choices if choice is not None))
+        raise Problem(f"{text!r} is not one of the choices", f"Write one of {choices}", code="argument.choice")
+    return text
+
+
+def json_text(flag: Flag, value: Any) -> str:
+    """A JSON value as compact text with sorted keys, so that the same declaration always gives the same words."""
+    if isinstance(value, str):
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            if flag.type == "json|str" or value in flag.words:
+                return value
+            raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
+        return compact(parsed) if isinstance(parsed, (dict, list)) else value
+    return compact(value)
+
+
+def compact(value: Any) -> str:
+    """JSON without spaces, keys sorted, in ASCII: independent of the locale inside of the image."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _switch(flag: Flag, wanted: bool) -> list[str]:
+    if flag.kind == "bool_value":
+        return [flag.name, "true" if wanted else "false"]
+    if wanted:
+        return [flag.name]
+    # False is nothing to write where the release has it off by itself, and cannot be written otherwise.
+    if flag.kind in ("store_true", "store_false") or flag.default is False or flag.negation is None:
+        return []
+    return [flag.negation]
+
+
+def _boolean(flag: Flag, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):  # -e on ansible-playbook's command line
+        return value.strip().lower() == "true"
+    raise _wrong("is a switch", "Write true or false")
+
+
+def _list(flag: Flag, value: Any) -> list[str]:
+    if isinstance(value, Mapping) and flag.type == "name=path" and all(isinstance(v, str) for v in value.values()):
+        # {sql: /adapters/sql} is what name=path means; {name: …, path: …} is one adapter in JSON.
+        items: list[Any] = [value] if {"name", "path"} <= set(value) else [f"{k}={value[k]}" for k in sorted(value)]
+    else:
+        items = list(value) if isinstance(value, (list, tuple)) else [value]
+    texts = [scalar(flag, item) for item in items]
+    if isinstance(flag.nargs, int) and len(texts) != flag.nargs:
+        raise _wrong(f"takes {flag.nargs} values, not {len(texts)}", f"Write a list of {flag.nargs}")
+    if flag.repeat or flag.nargs is None:
+        return [word for text in texts for word in _pair(flag.name, text)]
+    if not texts:
+        return [flag.name] if flag.nargs == "*" else []
+    if len(texts) == 1:
+        return _pair(flag.name, texts[0])
+    for text in texts:
+        if text.startswith("-") and not re.match(r"^-\d+$|^-\d*\.\d+$", text):
+            raise _wrong(f"{text!r} begins with a hyphen, which the parser takes for another argument", "Change it")
+    return [flag.name, *texts]
+
+
+def _pair(name: str, text: str) -> list[str]:
+    """Name and value; in one word where the parser would take the value for another argument."""
+    return [f"{name}={text}"] if text.startswith("-") else [name, text]
+
+
+def _what(flag: Flag) -> str:
+    kind = {
+        "int": "a whole number",
+        "human_int": "a whole number such as 8192 or 8k",
+        "float": "a number",
+        "json": "a mapping",
+        "kvs": "a mapping",
+    }.get(flag.type, "text")
+    return " or ".join([kind, *flag.words]) if flag.choices is None else "one of its choices"
+
+
+def _wrong(message: str, fix: str) -> Problem:
+    return Problem(message, fix, code="argument.value")
