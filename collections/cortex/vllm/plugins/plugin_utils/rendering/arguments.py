@@ -62,7 +62,9 @@ def arguments(
         revision = (model or {}).get("commit") or spec.revision
         argv += ["--revision", str(revision)] if revision else []
     argv += ["--tokenizer", spec.tokenizer] if spec.tokenizer else []
-    wanted = {name: (("engine_args", name), value) for name, value in spec.engine_args.items()}
+    wanted: dict[str, tuple[tuple[str, ...], Any]] = {
+        name: (("engine_args", name), value) for name, value in spec.engine_args.items()
+    }
     if spec.request_defaults:
         wanted["override_generation_config"] = (("request_defaults",), dict(spec.request_defaults))
     for name in sorted(wanted):

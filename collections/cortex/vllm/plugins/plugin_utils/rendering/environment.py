@@ -37,8 +37,8 @@ def environment(spec: ServerSpec) -> dict[str, str]:
 def gpu_environment(spec: Declaration) -> dict[str, str]:
     """Variables that decide about GPUs.
 
-    CUDA sorts by speed unless told otherwise; ``nvidia-smi`` sorts by bus. Images of CUDA set NVIDIA_VISIBLE_DEVICES=all,
-    which gives them every GPU where NVIDIA's runtime is the default one: ``void`` is NVIDIA's word for none (NVIDIA
-    Container Toolkit, "Environment variables").
+    CUDA sorts by speed unless told otherwise; ``nvidia-smi`` sorts by bus. Images of CUDA set
+    NVIDIA_VISIBLE_DEVICES=all, which gives them every GPU where NVIDIA's runtime is the default one: ``void`` is
+    NVIDIA's word for none (NVIDIA Container Toolkit, "Environment variables").
     """
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if spec.wants_gpus else {"NVIDIA_VISIBLE_DEVICES": "void"}

@@ -219,7 +219,7 @@ def _program(spec: ServerSpec, image: ImageFacts, release: Release) -> list[str]
         return words
     if not words:
         # Without an entrypoint the command of an image is its program.
-        return [word for word in image.cmd] if "serve" in image.cmd else list(release.entrypoint)
+        return list(image.cmd) if "serve" in image.cmd else list(release.entrypoint)
     last = words[-1].rsplit("/", 1)[-1]
     if last == "vllm":
         return [*words, "serve"]
