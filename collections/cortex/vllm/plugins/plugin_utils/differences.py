@@ -43,7 +43,16 @@ IN_PLACE = {
     "blkio_weight": ("BlkioWeight",),
 }
 #: Left open by a plan, these are the engine's (or its administrator's) to choose: daemon.json has a default for each.
-_ENGINES_CHOICE = ("shm_size", "log_driver", "log_options", "runtime", "ipc_mode", "cgroupns_mode", "cgroup_parent", "ulimits.")
+_ENGINES_CHOICE = (
+    "shm_size",
+    "log_driver",
+    "log_options",
+    "runtime",
+    "ipc_mode",
+    "cgroupns_mode",
+    "cgroup_parent",
+    "ulimits.",
+)
 _LABELS_NEVER_COMPARED = frozenset({f"labels.{LABEL_VERSION}"})
 
 
@@ -141,10 +150,10 @@ def compare_declarations(before: Mapping[str, Any], after: Mapping[str, Any]) ->
     found = []
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            values = (old.get(name), new.get(name))
+            was, now = old.get(name), new.get(name)
             if name.startswith("secrets."):
-                values = tuple(None if value is None else HIDDEN for value in values)
-            found.append(Difference(name, *values, kind="replace", cause="declared"))
+                was, now = (None if value is None else HIDDEN for value in (was, now))
+            found.append(Difference(name, was, now, kind="replace", cause="declared"))
     return found
 
 
@@ -153,7 +162,9 @@ def environment(body: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, _sep, value in (str(item).partition("=") for item in body.get("Env") or ())}
 
 
-def update_body(differences: Iterable[Difference], body: Mapping[str, Any], restart_policy: Mapping[str, Any] | None) -> dict[str, Any]:
+def update_body(
+    differences: Iterable[Difference], body: Mapping[str, Any], restart_policy: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """The body of ``POST /containers/{id}/update`` that brings ``in_place`` differences to the plan."""
     host = {**(body.get("HostConfig") or {}), "RestartPolicy": dict(restart_policy or {"Name": "no"})}
     update: dict[str, Any] = {}
@@ -213,7 +224,8 @@ def arguments(before: list[str], after: list[str]) -> list[Difference]:
 def _options(argv: list[str]) -> dict[str, Any]:
     """Command line -> option: value(s). Which options take values is not known: words after one are taken for its."""
     found: dict[str, Any] = {}
-    name, values, position = "", [], 0
+    name, position = "", 0
+    values: list[str] = []
 
     def keep() -> None:
         if name:
@@ -361,7 +373,10 @@ def _networks(body: Mapping[str, Any], inspect: Mapping[str, Any], networks: Ite
     short = str(inspect.get("Id") or "")[:12]
     for name, endpoint in endpoints.items():
         new = {str(item) for item in (endpoint or {}).get("Aliases") or ()}
-        old = {str(item) for item in (actual.get(name) or {}).get("Aliases") or ()} - {short, str(inspect.get("Name") or "").lstrip("/")}
+        old = {str(item) for item in (actual.get(name) or {}).get("Aliases") or ()} - {
+            short,
+            str(inspect.get("Name") or "").lstrip("/"),
+        }
         if name in actual and old != new:
             found.append(Difference(f"networks.{name}.aliases", sorted(old), sorted(new)))
     return found
@@ -371,7 +386,9 @@ def _hostname(body: Mapping[str, Any], inspect: Mapping[str, Any]) -> list[Diffe
     """Left open, the engine takes the short id; with the host's network it is the host's name."""
     new, old = body.get("Hostname"), (inspect.get("Config") or {}).get("Hostname")
     mode = str((inspect.get("HostConfig") or {}).get("NetworkMode") or "")
-    if new == old or (not new and (not old or str(inspect.get("Id") or "").startswith(old) or mode == "host" or ":" in mode)):
+    if new == old or (
+        not new and (not old or str(inspect.get("Id") or "").startswith(old) or mode == "host" or ":" in mode)
+    ):
         return []
     return [Difference("hostname", old, new or None)]
 
@@ -380,7 +397,12 @@ def _forget_image(planned: dict[str, Any], actual: dict[str, Any], body: Mapping
     """Drop from both sides what only the image's configuration could explain."""
     labels = body.get("Labels") or {}
     dropped = {name for name in actual if name.startswith("labels.") and name[7:] not in labels}
-    for name, key in (("entrypoint", "Entrypoint"), ("user", "User"), ("working_dir", "WorkingDir"), ("stop_signal", "StopSignal")):
+    for name, key in (
+        ("entrypoint", "Entrypoint"),
+        ("user", "User"),
+        ("working_dir", "WorkingDir"),
+        ("stop_signal", "StopSignal"),
+    ):
         if not body.get(key):
             dropped.add(name)
     if not body.get("Cmd") and not body.get("Entrypoint"):

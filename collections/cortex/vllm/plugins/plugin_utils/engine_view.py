@@ -29,7 +29,19 @@ from typing import Any
 _ANONYMOUS_VOLUME = re.compile(r"^[0-9a-f]{64}$")
 #: Capabilities that podman gives by default: dropping ALL is reported as dropping each of these (containers-common).
 _PODMAN_CAPABILITIES = frozenset(
-    "CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
+    [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    ]
 )
 #: Environment that podman adds to every container.
 PODMAN_ENVIRONMENT = frozenset({"container", "HOME", "HOSTNAME", "PATH", "TERM"})
@@ -67,7 +79,9 @@ _SETS = {
 _LISTS = {"dns": "Dns", "dns_search": "DnsSearch"}
 
 
-def view(config: Mapping[str, Any], host: Mapping[str, Any], image: Mapping[str, Any], engine: str = "docker") -> dict[str, Any]:
+def view(
+    config: Mapping[str, Any], host: Mapping[str, Any], image: Mapping[str, Any], engine: str = "docker"
+) -> dict[str, Any]:
     """Everything about a container but its environment, mounts and networks, in one flat form.
 
     :param config: ``Config`` of an inspect, or a create body
@@ -96,7 +110,11 @@ def view(config: Mapping[str, Any], host: Mapping[str, Any], image: Mapping[str,
     flat["restart_policy"] = restart_policy(host.get("RestartPolicy"))
     flat["cap_add"] = _capabilities(host.get("CapAdd"))
     flat["cap_drop"] = _capabilities(host.get("CapDrop"))
-    if engine == "podman" and flat["cap_drop"] and _PODMAN_CAPABILITIES <= set(flat["cap_drop"]) | set(flat["cap_add"] or ()):
+    if (
+        engine == "podman"
+        and flat["cap_drop"]
+        and set(flat["cap_drop"]) | set(flat["cap_add"] or ()) >= _PODMAN_CAPABILITIES
+    ):
         flat["cap_drop"] = ["ALL"]
     flat["security_opt"] = _security(host)
     flat["extra_hosts"] = sorted(str(item).replace("=", ":", 1) for item in host.get("ExtraHosts") or ()) or None

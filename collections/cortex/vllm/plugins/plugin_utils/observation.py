@@ -41,12 +41,13 @@ def container_name(server: str) -> str:
 
 def model_key(spec: Any) -> str:
     """A key for the model of ``spec``: servers of one model share one look at its files."""
-    return "|".join((str(spec.model), str(spec.revision or ""), str(getattr(spec, "hub_cache", None) or "")))
+    parts = (getattr(spec, name, None) for name in ("model", "revision", "hub_cache"))
+    return "|".join(str(part or "") for part in parts)
 
 
 def wants_gpus(spec: Any) -> bool:
     """Whether the declaration asks for any GPU."""
-    return getattr(spec, "gpus", None) is not None and spec.gpus.kind != "none"
+    return bool(getattr(spec, "gpus", None))
 
 
 def mount_sources(spec: Any) -> list[str]:
@@ -64,14 +65,19 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
     :param model_info: look at the model files
     :returns: the request, as docs/contract.md says
     """
-    servers, images, models, paths, ports, gpus = [], {}, {}, {}, {}, False
+    servers: list[dict[str, str]] = []
+    images: dict[str, None] = {}
+    models: dict[str, dict[str, Any]] = {}
+    paths: dict[str, None] = {}
+    ports: dict[tuple[str, int], None] = {}
+    gpus = False
     for spec in specs:
         servers.append({"name": spec.name, "container_name": container_name(spec.name)})
         if spec.state in INACTIVE_STATES:
             continue
         images[spec.image] = None
         hub_cache = getattr(spec, "hub_cache", None)
-        if model_info and spec.model:
+        if model_info and getattr(spec, "model", None):
             models[model_key(spec)] = {
                 "key": model_key(spec),
                 "model": str(spec.model),
@@ -79,8 +85,7 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
                 "hub_cache": str(hub_cache) if hub_cache else None,
             }
         paths.update(dict.fromkeys(mount_sources(spec)))
-        if spec.server_port:
-            ports[(str(spec.bind), spec.server_port)] = None
+        ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
     return {
         "schema": SCHEMA,

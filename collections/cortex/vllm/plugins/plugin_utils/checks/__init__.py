@@ -1,0 +1,43 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""Checks: pure functions from what is declared and what was observed to findings, one file for each concern.
+
+``HOST`` run once for a host, ``SERVER`` once for each active declaration. A new check is a new function in its
+concern's file and a line here. Nothing is done here: whether a finding refuses a change is the planner's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..findings import Finding
+from . import clock, disk, engine, gpus, image, memory, model, paths, ports
+from .context import Findings, Host, Server
+
+HOST: tuple[Callable[[Host], Findings], ...] = (engine.check, disk.check, clock.check)
+SERVER: tuple[Callable[[Server], Findings], ...] = (
+    image.check,
+    model.check,
+    paths.check,
+    ports.check,
+    gpus.check,
+    memory.check,
+)
+
+
+def host_findings(host: Host) -> list[Finding]:
+    """Everything there is to say about the host itself."""
+    return [finding for check in HOST for finding in check(host)]
+
+
+def server_findings(server: Server) -> list[Finding]:
+    """Everything there is to say about one declaration on its host."""
+    return [finding for check in SERVER for finding in check(server)]
+
+
+__all__ = ["HOST", "SERVER", "Host", "Server", "host_findings", "ports", "server_findings"]

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""Paths of the host that go into the container."""
+
+from __future__ import annotations
+
+from ..observation import mount_sources
+from .context import Findings, Server
+
+
+def check(server: Server) -> Findings:
+    """A bind mount whose source is missing becomes an empty directory with ``-v`` (moby volume/mounts); vLLM then says
+    ``Invalid repository ID or local directory``. So it must exist before."""
+    for index, source in enumerate(mount_sources(server.spec)):
+        entry = server.observation.paths.get(source)
+        if entry is None:
+            continue
+        field = f"mounts.{index}.source"
+        if not entry.get("exists"):
+            yield server.finding(
+                "path.missing",
+                "error",
+                f"{source} is not there",
+                field,
+                "Create it, or correct the path (nothing is created for a typo).",
+            )
+        elif entry.get("message"):
+            yield server.finding(
+                "path.unreadable",
+                "error",
+                f"{source} cannot be read: {entry['message']}",
+                field,
+                "Run with become, or correct its permissions.",
+            )

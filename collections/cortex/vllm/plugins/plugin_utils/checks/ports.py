@@ -1,0 +1,74 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""Ports: two declarations never want one, and a stranger's is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..findings import Finding
+from ..observation import container_name
+from .context import Findings, Server
+
+_EVERYWHERE = {"0.0.0.0", "::", ""}
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two addresses to listen on exclude each other (bind(2): the wildcard takes every address)."""
+    return one == other or bool({one, other} & _EVERYWHERE)
+
+
+def check(server: Server) -> Findings:
+    """Two active declarations of one host with one port. Told at the later one, with the name of the earlier."""
+    spec = server.spec
+    for sibling in server.siblings:
+        if sibling.name == spec.name:
+            return
+        for address, port in spec.published():
+            if any(port == other and overlap(address, where) for where, other in sibling.published()):
+                yield server.finding(
+                    "port.shared",
+                    "error",
+                    f"port {port} is declared by {sibling.name} too",
+                    field_of_port(spec),
+                    "Give each server of a host its own port.",
+                    port,
+                )
+
+
+def holders(spec: Any, ports: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Declared ports that somebody else listens on, and who."""
+    for address, port in spec.published():
+        entry = ports.get(str(port))
+        if not entry or entry.get("container") == container_name(spec.name):
+            continue
+        if overlap(address, str(entry.get("address") or "")):
+            yield port, entry
+
+
+def taken(server: Server, port: int, entry: Mapping[str, Any]) -> Finding:
+    """The finding for a port that somebody else holds."""
+    if entry.get("container"):
+        who, fix = (
+            f"container {entry['container']}",
+            f"Stop that container (docker stop {entry['container']}), or write another port.",
+        )
+    elif entry.get("pid"):
+        who = f"{entry.get('process') or 'process'} (pid {entry['pid']})"
+        fix = "Stop that process, or write another port."
+    else:
+        who, fix = "another program", "Find it with ss -ltnp, or write another port."
+    return server.finding(
+        "port.taken", "error", f"port {port} is taken by {who}", field_of_port(server.spec), fix, port
+    )
+
+
+def field_of_port(spec: Any) -> str:
+    """The field that names the port: a server has one, a container a list."""
+    return "server_port" if hasattr(spec, "server_port") else "ports"

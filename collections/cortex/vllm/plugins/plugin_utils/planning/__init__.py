@@ -1,0 +1,205 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""Planning: declarations and an observation become a plan. Pure: no I/O, no clock, no engine.
+
+``plan()`` sees all servers of a host together, because GPUs, ports and names are shared. Where things are:
+
+* ``prepare``: GPUs, image (pinned), checks and rendering of each declaration;
+* ``compared``: differences, classed; ``wellbeing``: how an unchanged server is;
+* ``decide``: the action of each server; ``orders``: what the host is told; ``groups``: what waits for what;
+* ``plan``, ``model``, ``text``: the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from ..checks import Host, host_findings
+from ..findings import Finding, accepted, errors, ordered
+from ..observation import INACTIVE_STATES, Observation, container_name
+from .decide import decide, port_findings
+from .groups import groups, ring
+from .model import PASSIVE, STEPS, Options, ServerPlan
+from .orders import order
+from .plan import Plan
+from .prepare import Prepared, assign_gpus, declaration_hash, prepare
+
+
+def plan(specs: Sequence[Any], observation: Observation, options: Options | None = None) -> Plan:
+    """Plan one host.
+
+    Never raises for what is wrong on the host: that becomes findings, and an error among ``Plan.findings`` refuses
+    the whole plan before anything is stopped.
+
+    :param specs: all declarations of the host, siblings of ``only`` included
+    :param observation: the answer to ``observation.query(specs, …)``
+    """
+    options = options or Options()
+    result = Plan(options)
+    chosen, unknown = _chosen(specs, options)
+    result.findings += unknown
+    states = {
+        spec.name: (options.state_override or spec.state) if spec.name in chosen else spec.state for spec in specs
+    }
+    active = tuple(spec for spec in specs if states[spec.name] not in INACTIVE_STATES)
+    host = host_findings(Host(observation, active, str(options.state_dir), options.now))
+    if errors(host) and observation.engine.get("status") != "ok":
+        # Without an engine nothing is known about any container; one clear error is better than fifty.
+        result.servers = [
+            ServerPlan(spec.name, reason="the engine cannot be asked") for spec in specs if spec.name in chosen
+        ]
+        result.findings += host
+        return result
+    assigned, gpu_problems = assign_gpus(specs, observation, states)
+    prepared: list[tuple[ServerPlan, Prepared]] = []
+    for spec in specs:
+        if spec.name not in chosen:
+            continue
+        ready = prepare(
+            spec, states[spec.name], observation, options, active, assigned, gpu_problems.get(spec.name, ())
+        )
+        prepared.append((decide(ready, observation, options), ready))
+    pruned = _undeclared(specs, observation, options, result)
+    _ports(prepared, pruned, observation, options)
+    for server, ready in prepared:
+        _settle(server, ready, options, result)
+    for server in pruned:
+        _allow(server, options)
+        if server.action == "remove":
+            server.order = _removal(server, observation)
+    result.servers = [server for server, _ready in prepared] + pruned
+    healthy = not result.changed and not result.needs["images"]
+    result.findings += _softened(host) if healthy else host
+    for server in result.servers:
+        result.findings += server.findings
+    result.findings = ordered(dict.fromkeys(result.findings))
+    return result
+
+
+def _chosen(specs: Sequence[Any], options: Options) -> tuple[set[str], list[Finding]]:
+    names = [spec.name for spec in specs]
+    if not options.only:
+        return set(names), []
+    findings = []
+    for name in options.only:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            fix = f"Did you mean {near[0]}?" if near else f"This host declares {', '.join(names) or 'no server'}."
+            findings.append(
+                Finding("only.unknown", "error", f"no server {name} is declared on this host", field="only", fix=fix)
+            )
+    return set(options.only) & set(names), findings
+
+
+def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan) -> None:
+    """Findings by ``accept`` and by whether there is a change to refuse; the order; what the steps leave out."""
+    server.findings = accepted(server.findings, getattr(ready.spec, "accept", None) or ())
+    starts = server.action in {"create", "replace", "start", "restart", "update", "recover"} or (
+        server.action == "none" and server.reason == "it cannot be rendered"
+    )
+    if ready.image_needed and ready.active and server.action in {"create", "replace", "none"}:
+        wanted = (
+            server.action != "none" or options.update or (ready.server.committed or {}).get("image") != ready.spec.image
+        )
+        if wanted and ready.spec.image not in result.needs["images"]:
+            result.needs["images"].append(ready.spec.image)
+    if not starts and not any(finding.code == "container.foreign" for finding in server.findings):
+        server.findings = _softened(server.findings)
+    _allow(server, options)
+    if server.action in PASSIVE - {"wait"}:
+        return
+    if ready.active and ready.rendered is None:
+        # Refused by findings, or its image has to be fetched first: nothing can be ordered yet.
+        return
+    server.order = order(server, ready, options)
+    if ready.active and server.action in {"create", "replace", "update", "recover"}:
+        server.secrets = ready.spec.secret_values()
+
+
+def _softened(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors about something that is not going to change only warn."""
+    return [dataclasses.replace(item, severity="warning") if item.severity == "error" else item for item in findings]
+
+
+def _allow(server: ServerPlan, options: Options) -> None:
+    if not options.allows(server.action):
+        server.deferred, server.action = server.action, "deferred"
+        server.reason = (
+            f"{server.deferred} is not among the steps of this task{f' ({server.reason})' if server.reason else ''}"
+        )
+
+
+def _ports(
+    prepared: list[tuple[ServerPlan, Prepared]], pruned: list[ServerPlan], observation: Observation, options: Options
+) -> None:
+    """Ports that change hands inside this plan, and strangers that hold one."""
+    leaving = {}
+    for server, ready in [*prepared, *((server, None) for server in pruned)]:
+        container = observation.container(server.name)
+        if container is None or not options.allows(server.action):
+            continue
+        if server.action in {"remove", "stop"}:
+            leaving[server.name] = container.published
+        elif server.action == "replace" and ready is not None:
+            leaving[server.name] = container.published - frozenset(ready.spec.published())
+    for server, ready in prepared:
+        port_findings(server, ready, observation, leaving)
+    for name in ring([server for server, _ready in prepared]):
+        server = next(item for item, _ready in prepared if item.name == name)
+        fix = "Move one of them to a third port first, then both to where they belong."
+        text = f"it waits for the port of {', '.join(server.after)}, which waits for another's in turn"
+        server.findings.append(
+            Finding("port.ring", "error", text, field=f"vllm_servers[{name}].server_port", fix=fix, server=name)
+        )
+
+
+def _undeclared(specs: Sequence[Any], observation: Observation, options: Options, result: Plan) -> list[ServerPlan]:
+    """Our containers of servers that nobody declares any more."""
+    declared = {spec.name for spec in specs}
+    found: dict[str, ServerPlan] = {}
+    for container in observation.containers:
+        name = container.server
+        if name is None or name in declared or name in found or options.prune == "ignore":
+            continue
+        status = container.state.get("Status") or "unknown"
+        found[name] = ServerPlan(name, state="ready" if container.running else "stopped", gpus=container.gpus - {"all"})
+        found[name].facts = {"container_id": container.id, "undeclared": True}
+        if options.prune == "remove" and not options.only and observation.container(name) is not None:
+            found[name].action, found[name].reason = "remove", "nobody declares it"
+        else:
+            fix = f"Declare it, or write prune: remove; by hand: docker rm -f {container.name}."
+            text = f"container {container.name} ({status}) belongs to server {name}, which nobody declares"
+            found[name].findings.append(Finding("server.undeclared", "warning", text, fix=fix, server=name))
+    return list(found.values())
+
+
+def _removal(server: ServerPlan, observation: Observation) -> dict[str, Any]:
+    """The order that removes a server without a declaration."""
+    known = observation.servers.get(server.name)
+    container = observation.container(server.name)
+    return {
+        "action": "remove",
+        "expected": {
+            "container_id": container.id if container else None,
+            "state_hash": known.state_hash if known else None,
+        },
+        "container_name": container_name(server.name),
+        "kept_name": f"{container_name(server.name)}.kept",
+        "remove_kept": True,
+        "gpu_locks": sorted(server.gpus),
+        "lock_timeout": 30.0,
+        "stop_timeout": 30.0,
+        "start_timeout": 600.0,
+        "remove_state": True,
+    }
+
+
+__all__ = ["PASSIVE", "STEPS", "Options", "Plan", "ServerPlan", "declaration_hash", "groups", "plan"]

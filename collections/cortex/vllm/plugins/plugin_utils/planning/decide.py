@@ -1,0 +1,256 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""What to do about one server: every state it can be in, in the order in which they matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..checks import Server as Subject
+from ..checks import ports
+from ..findings import Finding
+from ..observation import Observation, container_name
+from . import wellbeing
+from .compared import Compared, compare_all
+from .model import Options, ServerPlan
+from .prepare import Prepared
+
+
+def decide(ready: Prepared, observation: Observation, options: Options) -> ServerPlan:
+    """The plan of one declared server, its order not yet written."""
+    plan = ServerPlan(ready.spec.name, findings=list(ready.findings))
+    container, server = ready.container, ready.server
+    if container is not None and container.server != plan.name:
+        return _foreign(plan, container, ready)
+    plan.gpus = frozenset(ready.gpus) | (container.gpus - {"all"} if container else frozenset())
+    plan.facts = _facts(ready)
+    compared = compare_all(ready, observation) if ready.active else Compared()
+    plan.differences, plan.classes = compared.all, compared.classes
+    code, why = "", ""
+    if container is None:
+        plan.state = wellbeing.ABSENT
+    else:
+        probe = (server.committed or {}).get("probe") or (ready.rendered.probe if ready.rendered is not None else None)
+        timeout = float(ready.rendered.start_timeout) if ready.rendered is not None else 600.0
+        plan.state, code, why = wellbeing.judge(container, server, probe, timeout, observation.host.get("time"))
+    if _busy(plan, ready, observation) or _held(plan, ready, observation):
+        return plan
+    if server.transaction:
+        plan.action, plan.state = "recover", "interrupted"
+        plan.reason = _cut_off(server.transaction)
+        return plan
+    if ready.state == "absent":
+        if container is not None or server.committed:
+            plan.action, plan.reason = "remove", "it is declared absent"
+    elif ready.state == "stopped":
+        if container is not None and (container.running or container.restarting):
+            plan.action, plan.reason = "stop", "it is declared stopped"
+    else:
+        _started(plan, ready, compared, options, code, why)
+        _stray(plan, observation)
+    return plan
+
+
+def _cut_off(transaction: Mapping[str, Any]) -> str:
+    what, step = transaction.get("action") or "change", transaction.get("step") or "?"
+    return f"an earlier {what} was cut off at step {step}"
+
+
+def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Options, code: str, why: str) -> None:
+    """A server that is to run and that nobody works on."""
+    container, committed = ready.container, ready.server.committed
+    changes = _changes(compared, options)
+    if container is None:
+        plan.action, plan.reason = "create", "its container is gone" if committed else "it is new"
+    elif not committed:
+        plan.action, plan.reason = "replace", "there is a container of this name, and no record of it"
+    elif container.state.get("Dead"):
+        plan.action, plan.reason = "replace", "its container is dead: the engine could not remove it"
+    elif ready.rendered is None and changes:
+        plan.reason = "it cannot be rendered"
+    elif changes:
+        in_place = all(item.kind == "in_place" for item in changes) and container.running
+        plan.action = "update" if in_place else "replace"
+        plan.reason = _because(changes)
+    elif plan.state == wellbeing.STOPPED:
+        plan.action, plan.reason = "start", why
+    elif plan.state == wellbeing.LOADING:
+        plan.action, plan.reason = "wait", why
+    elif plan.state == wellbeing.FAILED:
+        _unwell(plan, ready, code, why)
+
+
+def _changes(compared: Compared, options: Options) -> list[Any]:
+    """The differences that are a reason to act."""
+    found = [item for item in (*compared.declared, *compared.drift) if item.kind != "cosmetic"]
+    if options.update:
+        found += [item for item in compared.rendered if item.kind != "cosmetic"]
+        if not compared.rendered:
+            found += [item for item in compared.body if item.field == "image"]
+    return found
+
+
+def _because(changes: list[Any]) -> str:
+    """``declared: engine_args.max_model_len`` …, the causes in the order of their weight."""
+    words = {
+        "declared": "declared",
+        "drift": "changed by hand",
+        "resolved": "moved",
+        "renderer": "written otherwise now",
+    }
+    parts = []
+    for cause, word in words.items():
+        names = [item.field for item in changes if item.cause == cause]
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            parts.append(f"{word}: {', '.join(names[:3])}{more}")
+    return "; ".join(parts)
+
+
+def _unwell(plan: ServerPlan, ready: Prepared, code: str, why: str) -> None:
+    plan.reason = why
+    if getattr(ready.spec, "restart_when_hung", False) and code in {"server.hung", "server.engine-dead"}:
+        plan.action = "restart"
+        return
+    plan.findings.append(
+        Finding(
+            code or "server.failed",
+            "warning",
+            why,
+            fix=f"Look at its log (docker logs --tail 400 {container_name(plan.name)}). Restart it with docker restart, or"
+            " declare restart_when_hung: true.",
+            server=plan.name,
+        )
+    )
+
+
+def _busy(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
+    """A job that holds the lock is followed, never disturbed."""
+    live = ready.server.live_job
+    if live:
+        plan.action, plan.reason = "follow", "a job works on it"
+        plan.state = wellbeing.LOADING
+        plan.facts["job"] = {"server": plan.name, "job": live.get("job"), "offset": 0}
+        return True
+    if ready.server.locked:
+        pid = (ready.server.raw.get("lock") or {}).get("pid")
+        plan.findings.append(
+            Finding(
+                "server.locked",
+                "warning",
+                f"another program holds its lock{f' (pid {pid})' if pid else ''}",
+                server=plan.name,
+            )
+        )
+    return False
+
+
+def _held(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
+    """Held: skipped and said. A hold that is over is over."""
+    held = getattr(ready.spec, "held", None)
+    if held is None and ready.state != "held":
+        return False
+    now = observation.host.get("time")
+    field = ready.spec.where("held")
+    if held is not None and now is not None and held.over(now):
+        text = f"the hold ended at {held.until}; the server is converged again"
+        plan.findings.append(
+            Finding("server.hold-over", "warning", text, field=field, fix="Delete held.", server=plan.name)
+        )
+        return False
+    until = f" until {held.until}" if held is not None and held.until else ""
+    plan.action, plan.reason = "held", f"held{until}: {held.reason if held is not None else 'no reason given'}"
+    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
+    return True
+
+
+def _foreign(plan: ServerPlan, container: Any, ready: Prepared) -> ServerPlan:
+    """Somebody else's container has our name: never touched."""
+    whose = f"it is {container.server}'s" if container.server else "this collection did not create it"
+    plan.state, plan.reason = "unknown", f"container {container.name} is not its own"
+    if ready.state in {"absent", "stopped"} and not container.server:
+        severity = "warning"
+    else:
+        severity = "error"
+    plan.findings.append(
+        Finding(
+            "container.foreign",
+            severity,  # type: ignore[arg-type]
+            f"there is a container {container.name} already ({container.state.get('Status') or 'unknown'}), and {whose}",
+            fix=f"Remove it (docker rm -f {container.name}) or rename it (docker rename), or name the server otherwise.",
+            server=plan.name,
+        )
+    )
+    return plan
+
+
+def _stray(plan: ServerPlan, observation: Observation) -> None:
+    """Copies that carry our label under another name: told, because they hold ports, GPUs and memory."""
+    base = container_name(plan.name)
+    usual = {base, f"{base}.new"} | ({f"{base}.kept"} if plan.action != "none" else set())
+    for container in observation.containers:
+        if container.server == plan.name and container.name not in usual:
+            status = container.state.get("Status") or "unknown"
+            fix = f"Remove it when nobody needs it: docker rm -f {container.name}."
+            plan.findings.append(
+                Finding(
+                    "container.stray",
+                    "warning",
+                    f"container {container.name} ({status}) carries this server's label",
+                    fix=fix,
+                    server=plan.name,
+                )
+            )
+
+
+def port_findings(
+    plan: ServerPlan, ready: Prepared, observation: Observation, leaving: dict[str, frozenset[tuple[str, int]]]
+) -> None:
+    """Who holds the port of a server that is about to start. One of us that gives it up in this plan goes first.
+
+    :param leaving: ports that our containers give up in this plan, by server
+    """
+    if plan.action not in {"create", "replace", "start", "recover"}:
+        return
+    for port, entry in ports.holders(ready.spec, observation.ports):
+        earlier = [
+            name
+            for name, given_up in leaving.items()
+            if name != plan.name
+            and entry.get("container") == container_name(name)
+            and any(port == other for _address, other in given_up)
+        ]
+        if earlier:
+            plan.after += earlier
+        else:
+            plan.findings.append(ports.taken(Subject(ready.spec, observation), port, entry))
+
+
+def _facts(ready: Prepared) -> dict[str, Any]:
+    """What a person wants to know about a server, beside the action."""
+    committed, spec = ready.server.committed or {}, ready.spec
+    health = ready.server.health
+    published = spec.published()
+    facts: dict[str, Any] = {
+        "phase": None,
+        "container_id": ready.container.id if ready.container else None,
+        "generation": committed.get("generation"),
+        "image": spec.image,
+        "image_id": committed.get("image_id") or ready.image_id,
+        "url": f"http://{published[0][0]}:{published[0][1]}" if published else None,
+        "gpus": sorted(ready.gpus),
+        "health": dict(health) if health else None,
+        "ready_seconds": ready.server.ready_seconds,
+    }
+    if ready.rendered is not None and ready.rendered.probe:
+        probe = ready.rendered.probe
+        facts["url"] = (
+            f"{probe.get('scheme', 'http')}://{probe.get('address')}:{probe.get('port')}" if probe.get("port") else None
+        )
+    return facts
