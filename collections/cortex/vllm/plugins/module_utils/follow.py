@@ -106,14 +106,15 @@ class LogReader(threading.Thread):
         self.lines = collections.deque(maxlen=LOG_LINES)
         self.phases = Phases(rules)
         self.ended = threading.Event()
-        self._engine, self._ident, self._since = engine, ident, since
+        self._engine, self._container, self._since = engine, ident, since
         self._redact, self._emit, self._wake = redact, emit, wake
         self._follow, self._tail = follow, tail
         self._stream = None
+        self._closing = False
 
     def run(self):
         try:
-            stream = self._engine.logs(self._ident, epoch(self._since), self._tail, self._follow)
+            stream = self._engine.logs(self._container, epoch(self._since), self._tail, self._follow)
             self._stream = stream
             rest = b""
             for chunk in [stream] if isinstance(stream, bytes) else stream:
@@ -123,13 +124,15 @@ class LogReader(threading.Thread):
                     self._line(line)
             if rest:
                 self._line(rest)
-        except Exception:  # the stream breaks when the engine goes or `close` is called: the log just ends here
-            pass
+        except Exception as exc:  # the engine went away, or its log driver cannot be read
+            if not self._closing:
+                self.lines.append("(the log ends here: {0})".format(exc))
         self.ended.set()
         self._wake.set()
 
     def close(self):
         """Stop following; the thread ends soon after."""
+        self._closing = True
         try:
             self._stream.close()
         except Exception:  # not begun, ended already or a stream that cannot be closed: the thread is a daemon
@@ -242,7 +245,7 @@ def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
             if prober.finished.is_set():
                 # Its engine may have died of the very first request: then the exit says more than the answer.
                 refused_since = refused_since or now
-                if now - refused_since > DEATH_PATIENCE:
+                if not prober.dying or now - refused_since > DEATH_PATIENCE:
                     why = prober.failure or "no answer"
                     return Outcome("probe", why, None, now - begin, None, reader.lines, reader, prober.http)
         # A server that answers already gets the time its first token may take.

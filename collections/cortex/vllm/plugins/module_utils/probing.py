@@ -90,28 +90,32 @@ def health(probe, key, timeout=HEALTH_TIMEOUT):
 
 
 def token(probe, key):
-    """``(text, None)`` for one generated token of the declared name, or ``(None, why not)``."""
+    """``(text, None, False)`` for one generated token of the declared name, or ``(None, why not, perhaps dying)``.
+
+    The last one is true when the answer is what a server gives whose engine has just died.
+    """
     body = {"model": probe.get("served_name"), "prompt": "Hello", "max_tokens": 1, "temperature": 0}
     timeout = float(probe.get("token_timeout") or 120.0)
     try:
         status, raw = ask(probe, "/v1/completions", key, timeout, body)
     except (OSError, http.client.HTTPException) as exc:
-        return None, "/v1/completions: {0} (waited up to {1:g} s)".format(_short(exc), timeout)
+        return None, "/v1/completions: {0} (waited up to {1:g} s)".format(_short(exc), timeout), True
     text = raw.decode("utf-8", "replace")
     if status != 200:
-        return None, "/v1/completions answered {0}: {1}".format(status, text[:500])
+        return None, "/v1/completions answered {0}: {1}".format(status, text[:500]), status >= 500
     try:
         choice = json.loads(text)["choices"][0]
-        return str(choice["text"]), None
+        return str(choice["text"]), None, False
     except (ValueError, KeyError, IndexError, TypeError):
-        return None, "/v1/completions answered 200 without a completion: {0}".format(text[:500])
+        return None, "/v1/completions answered 200 without a completion: {0}".format(text[:500]), False
 
 
 class Prober(threading.Thread):
     """Asks until the server is ready, in its own thread: an unanswered request never delays the news of a death.
 
     ``answered``: seconds from the start of the thread to the first 200 of /health, or None. ``finished``: an event;
-    afterwards ``text`` is the first token ("" when none is asked for) or ``failure`` says why there is none.
+    afterwards ``text`` is the first token ("" when none is asked for) or ``failure`` says why there is none; ``dying`` when
+    the server may be about to end.
     ``wake``: an event set whenever something changed.
     """
 
@@ -122,6 +126,7 @@ class Prober(threading.Thread):
         self.http = None
         self.text = None
         self.failure = None
+        self.dying = False
         self.finished = threading.Event()
         self._key = key
         self._wake = wake
@@ -167,7 +172,7 @@ class Prober(threading.Thread):
             except (OSError, http.client.HTTPException) as exc:
                 why = "/v1/models: {0}".format(_short(exc))
             if time.monotonic() >= deadline:
-                self.failure = why
+                self.failure, self.dying = why, not why.startswith("the server answers as")
                 return False
             self._halt.wait(POLL)
         return False
@@ -182,4 +187,4 @@ class Prober(threading.Thread):
         if self.probe.get("request", "completion") == "none":
             self.text = ""
             return
-        self.text, self.failure = token(self.probe, self._key)
+        self.text, self.failure, self.dying = token(self.probe, self._key)
