@@ -39,6 +39,9 @@ attributes:
     support: full
 
 options:
+  image:
+    description: Image to run, by tag, digest or id. Required unless O(vllm_version) is given.
+    type: str
   state_dir:
     description: Directory on the target for what the collection keeps there. It stands in the rendered paths.
     type: path

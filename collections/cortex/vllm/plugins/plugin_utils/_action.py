@@ -169,6 +169,10 @@ class BrainsAction(ActionBase):
         given = {name: value for name, value in self._task.args.items() if name in self.SPEC}
         return _validated(self, given)
 
+    def declaration(self) -> dict[str, t.Any]:
+        """What the task says about its one server or container: all that is no option of the task itself."""
+        return {name: value for name, value in self._task.args.items() if name not in self.SPEC}
+
     def refusal(self, found: Iterable[Finding], remote: RemoteHost | None = None) -> AnsibleActionFail:
         """The failure that these findings are: one line each, pointing at the first value that is to blame."""
         found = ordered(found)
@@ -218,10 +222,6 @@ class ConvergingAction(BrainsAction):
             collection_version=collection_version(),
             **more,
         )
-
-    def declaration(self) -> dict[str, t.Any]:
-        """What the task says about its one server or container: all that is no option of the task itself."""
-        return {name: value for name, value in self._task.args.items() if name not in self.SPEC}
 
     def converge_one(
         self,

@@ -110,7 +110,9 @@ class Converge:
                     self._tell(plan, everything=self.settings.check_mode)
                 return self._result(seen, plan)
             self._tell(plan)
-            round_jobs = self._apply(plan) + [Job.from_pending({**job, "action": "follow"}) for job in plan.follows]
+            round_jobs = self._apply(plan, seen) + [
+                Job.from_pending({**job, "action": "follow"}) for job in plan.follows
+            ]
             self.jobs.update({job.server: job for job in round_jobs})
             if not round_jobs:
                 return self._finish(seen, plan)
@@ -239,7 +241,7 @@ class Converge:
                     "Check the registry and the host's network."
                 )
 
-    def _apply(self, plan: planning.Plan) -> list[Job]:
+    def _apply(self, plan: planning.Plan, seen: observing.Observation) -> list[Job]:
         """Begin the orders of the plan; no remote call when there are none."""
         job_id = uuid.uuid4().hex
         request = plan.request(job_id)
@@ -248,7 +250,10 @@ class Converge:
             return []
         groups = [list(group) for group in request.get("groups") or [[name] for name in orders]]
         limits = limit_of(orders, groups)
-        jobs = [Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0)) for name, order in orders.items()]
+        jobs = [
+            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), seen.server(name).ready_seconds)
+            for name, order in orders.items()
+        ]
         try:
             answer = self.remote("apply", request, plan.secrets())
         except RemoteError as problem:
@@ -265,8 +270,10 @@ class Converge:
     # -- what is told
 
     def _tell(self, plan: planning.Plan, everything: bool = False) -> None:
+        declared = {spec.name for spec in self.specs}
         for server in plan.servers:
-            for line in plan_lines(self.remote.host, server, everything):
+            # What nobody declares is told by a finding; here it only counts when something is done about it.
+            for line in plan_lines(self.remote.host, server, everything and server.name in declared):
                 self.remote.say(line)
 
     def _result(self, seen: observing.Observation, plan: planning.Plan, pending: Sequence[Any] = ()) -> dict[str, Any]:

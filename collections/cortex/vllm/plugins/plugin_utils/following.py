@@ -77,6 +77,7 @@ class Job:
     """One server of one job, and what its journal said so far.
 
     :ivar limit: seconds after which it must be over, its margins included
+    :ivar expected: seconds that its start took the last time, for the time left
     """
 
     server: str
@@ -84,6 +85,7 @@ class Job:
     offset: int = 0
     action: str = "start"
     limit: float = 0.0
+    expected: float | None = None
     result: str | None = None
     message: str = ""
     phase: str | None = None
@@ -98,6 +100,7 @@ class Job:
             offset=int(entry.get("offset") or 0),
             action=str(entry.get("action") or "start"),
             limit=float(entry.get("limit") or 3600.0),
+            expected=entry.get("expected"),
         )
 
     def as_pending(self) -> dict[str, Any]:
@@ -108,6 +111,7 @@ class Job:
             "offset": self.offset,
             "action": self.action,
             "limit": self.limit,
+            "expected": self.expected,
         }
 
     def note(self, event: Mapping[str, Any]) -> None:
@@ -180,7 +184,7 @@ def follow(
     :raises Lost: when the host could not be reached again before the deadline
     :raises RemoteError: when the host answers, but cannot watch
     """
-    lines = progress.Follower()
+    lines = progress.Follower({job.server: job.expected for job in jobs if job.expected})
     begun = spoken = clock()
     open_jobs = {job.server: job for job in jobs if job.result is None}
     losses = 0
