@@ -57,7 +57,7 @@ except ImportError as _exc:
 
     PydanticUndefined = None  # type: ignore[assignment]
     AfterValidator = BeforeValidator = ConfigDict = Field = PrivateAttr = _nothing  # type: ignore[assignment,misc]
-    field_serializer = field_validator = model_validator = _decorator  # type: ignore[assignment]
+    field_serializer = field_validator = model_validator = _decorator
 
 __all__ = [
     "PYDANTIC_IMPORT_ERROR",

@@ -154,11 +154,13 @@ def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
 
 
 def _is_vllm(labels: Mapping[str, str], env: Mapping[str, str]) -> bool:
-    """Whether ``org.opencontainers.image.version`` is about vLLM: base images (Ubuntu, CUDA) set the same label."""
+    """Whether ``org.opencontainers.image.version`` is about vLLM: base images (Ubuntu: 22.04) set the same label."""
     about = " ".join(
         str(labels.get(f"org.opencontainers.image.{name}") or "") for name in ("source", "title", "url", "ref.name")
     )
-    return "vllm" in about.lower() or any(name.startswith("ai.vllm.") for name in labels) or "VLLM_IMAGE_TAG" in env
+    if "vllm" in about.lower() or any(name.startswith("ai.vllm.") for name in labels) or "VLLM_IMAGE_TAG" in env:
+        return True
+    return str(labels.get("org.opencontainers.image.version") or "").removeprefix("v").startswith("0.")
 
 
 def _tag(ref: str) -> str:

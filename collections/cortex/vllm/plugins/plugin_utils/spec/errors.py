@@ -103,7 +103,10 @@ class Place:
         return self.above if _at(self.above.written, location) is not _ABSENT else self
 
     def origin(self, location: tuple[Any, ...]) -> Any:
-        """The value at ``location``, or the nearest thing around it that knows its line. Never a secret."""
+        """The value at ``location``, or the nearest thing around it that knows its line. Never a secret.
+
+        Mappings may hold secrets further down, so the first key of one stands in for it: it has a line too.
+        """
         if any(part == "secrets" or (isinstance(part, str) and looks_secret(part)) for part in location):
             return None
         found = self.written
@@ -112,12 +115,12 @@ class Place:
             if inner is _ABSENT:
                 break
             found = inner
-        return found
+        return next((key for key in found if key != "name"), None) if isinstance(found, Mapping) else found
 
     def finding(
-        self, location: tuple[Any, ...], message: str, fix: str | None, code: str = "spec.value", origin: Any = None
+        self, location: tuple[Any, ...], message: str, fix: str | None, code: str = "spec.value", origin: Any = _ABSENT
     ) -> Finding:
-        """An error at ``location``, told where its value was written."""
+        """An error at ``location``, told where its value was written. ``origin``: what to point at instead."""
         owner = self.owner(location)
         return Finding(
             code,

@@ -105,7 +105,7 @@ class Port(Part):
             value = {"port": value}
         if isinstance(value, str):
             rest, _, protocol = value.partition("/")
-            match = re.fullmatch(r"(?:(?P<address>\[[^]]+\]|[^:]+):)?(?:(?P<port>\d+):)?(?P<inner>\d+)", rest)
+            match = re.fullmatch(r"(?:(?P<address>\[[^]]+\]|[^:]*[^:\d][^:]*):)?(?:(?P<port>\d+):)?(?P<inner>\d+)", rest)
             if not match:
                 raise Problem(f"{value!r} is not a published port", "Write address:port:container_port, or a number")
             value = {"port": match["port"] or match["inner"], "container_port": match["inner"]}
