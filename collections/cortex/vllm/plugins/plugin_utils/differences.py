@@ -19,7 +19,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from . import engine_view
+from . import engine_defaults, engine_view
 from .observation import LABEL_VERSION
 
 Kind = Literal["replace", "in_place", "cosmetic"]
@@ -42,17 +42,6 @@ IN_PLACE = {
     "pids_limit": ("PidsLimit",),
     "blkio_weight": ("BlkioWeight",),
 }
-#: Left open by a plan, these are the engine's (or its administrator's) to choose: daemon.json has a default for each.
-_ENGINES_CHOICE = (
-    "shm_size",
-    "log_driver",
-    "log_options",
-    "runtime",
-    "ipc_mode",
-    "cgroupns_mode",
-    "cgroup_parent",
-    "ulimits.",
-)
 _LABELS_NEVER_COMPARED = frozenset({f"labels.{LABEL_VERSION}"})
 
 
@@ -137,7 +126,7 @@ def compare_bodies(
         host = body.get("HostConfig") or {}
         one.update({f"mounts.{target}": text for target, text in engine_view.mounts(body, host).items()})
         one.update({f"env.{name}": value for name, value in environment(body).items()})
-        one.update(_chosen(host))
+        one.update(engine_defaults.chosen(host))
         one["networks"] = sorted(_endpoints(body)) or None
         one["hostname"] = body.get("Hostname") or None
         flat.append(one)
@@ -278,27 +267,9 @@ def _environment(
     return found
 
 
-def _chosen(host: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields whose default belongs to the engine's administrator; None where the plan leaves them open."""
-    log = host.get("LogConfig") or {}
-    return {
-        "shm_size": host.get("ShmSize") or None,
-        "log_driver": log.get("Type") or None,
-        "log_options": {key: str(value) for key, value in sorted((log.get("Config") or {}).items())} or None,
-        "runtime": host.get("Runtime") or None,
-        "ipc_mode": host.get("IpcMode") or None,
-        "cgroupns_mode": host.get("CgroupnsMode") or None,
-        "cgroup_parent": host.get("CgroupParent") or None,
-        "memory_swap": host.get("MemorySwap") or None,
-        "memory_swappiness": host.get("MemorySwappiness"),
-        "masked_paths": sorted(host["MaskedPaths"]) if host.get("MaskedPaths") is not None else None,
-        "read_only_paths": sorted(host["ReadonlyPaths"]) if host.get("ReadonlyPaths") is not None else None,
-    }
-
-
 def _engine_choices(body: Mapping[str, Any], host: Mapping[str, Any]) -> list[Difference]:
     asked = body.get("HostConfig") or {}
-    planned, actual = _chosen(asked), _chosen(host)
+    planned, actual = engine_defaults.chosen(asked), engine_defaults.chosen(host)
     found = []
     for name, new in planned.items():
         old = actual[name]
@@ -311,33 +282,15 @@ def _engine_choices(body: Mapping[str, Any], host: Mapping[str, Any]) -> list[Di
                 if old == [] and not host.get("Privileged"):
                     found.append(Difference(name, [], None, "replace"))
                 continue
-            if _is_default(name, old, asked, host):
+            if engine_defaults.is_default(name, old, asked, host):
                 continue
-            kind = "cosmetic" if name in _ENGINES_CHOICE else kind
+            kind = "cosmetic" if name in engine_defaults.ENGINES_CHOICE else kind
             if name == "memory_swap":
                 kind = "replace"
         elif name == "memory_swappiness" and old is None:
             continue  # cgroup v2 has none: the engine drops it
         found.append(Difference(name, old, new, kind))
     return found
-
-
-#: What engines write where a plan says nothing (moby daemon_unix.go: adaptContainerSettings).
-_DEFAULTS: dict[str, frozenset[Any]] = {
-    "shm_size": frozenset({64 << 20, 65_536_000}),
-    "ipc_mode": frozenset({"private", "shareable"}),
-    "runtime": frozenset({"runc", "crun", "oci", "io.containerd.runc.v2", "nvidia"}),
-    "log_driver": frozenset({"json-file", "local", "journald", "k8s-file"}),
-    "cgroupns_mode": frozenset({"host", "private"}),
-    "memory_swappiness": frozenset({-1, 0}),
-}
-
-
-def _is_default(name: str, value: Any, asked: Mapping[str, Any], host: Mapping[str, Any]) -> bool:
-    if name == "memory_swap":
-        limits = [one.get("Memory") or 0 for one in (asked, host)]
-        return value in (-1, *limits, *(2 * limit for limit in limits))
-    return isinstance(value, (str, int)) and value in _DEFAULTS.get(name, ())
 
 
 def _mounts(body: Mapping[str, Any], inspect: Mapping[str, Any]) -> list[Difference]:

@@ -105,14 +105,15 @@ class Follower:
         moment = float(event.get("t") or 0.0)
         if name == "started":
             self._started[server] = moment
+            self._said.pop(server, None)
         text = self._text(server, name, event, moment)
         if text is None:
             return None
         if name == "phase":
             phase, now = str(event.get("phase")), self._clock()
             last = self._said.get(server)
-            if last and last[0] == phase and now - last[1] < HEARTBEAT:
-                return None
+            if last and (_rank(phase) < _rank(last[0]) or (phase == last[0] and now - last[1] < HEARTBEAT)):
+                return None  # workers repeat what the server's own process said before
             self._said[server] = (phase, now)
         return f"[{host}] {server}: {text}"
 
@@ -159,6 +160,11 @@ class Follower:
             return f" ({_seconds(seconds)})"
         left = expected - seconds
         return f" ({_seconds(seconds)}, {'about ' + _seconds(left) + ' left' if left >= 1 else 'any moment'})"
+
+
+def _rank(phase: str) -> int:
+    """Place of a phase in a start; unknown ones come last."""
+    return PHASES.index(phase) if phase in PHASES else len(PHASES)
 
 
 def _seconds(value: Any) -> str:

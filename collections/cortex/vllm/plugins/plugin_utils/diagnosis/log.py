@@ -104,7 +104,7 @@ def chains(lines: list[Line]) -> list[list[Fault]]:
 
 
 def first_chain(lines: list[Line]) -> list[Fault]:
-    """The chain of the first fault that is not a wrapper around another process's; a wrapper if nothing else is there."""
+    """The chain of the first fault that is no wrapper around another process's; wrappers if there is nothing else."""
     every = chains(lines)
     for chain in every:
         true = [fault for fault in chain if not fault.wrapper]

@@ -102,9 +102,7 @@ def _chosen(specs: Sequence[Any], options: Options) -> tuple[set[str], list[Find
 def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan) -> None:
     """Findings by ``accept`` and by whether there is a change to refuse; the order; what the steps leave out."""
     server.findings = accepted(server.findings, getattr(ready.spec, "accept", None) or ())
-    starts = server.action in {"create", "replace", "start", "restart", "update", "recover"} or (
-        server.action == "none" and server.reason == "it cannot be rendered"
-    )
+    starts = server.action in {"create", "replace", "start", "restart", "update", "recover"}
     if ready.image_needed and ready.active and server.action in {"create", "replace", "none"}:
         wanted = (
             server.action != "none" or options.update or (ready.server.committed or {}).get("image") != ready.spec.image
@@ -116,11 +114,11 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
     _allow(server, options)
     if server.action in PASSIVE - {"wait"}:
         return
-    if ready.active and ready.rendered is None:
+    if server.action in {"create", "replace", "update"} and ready.rendered is None:
         # Refused by findings, or its image has to be fetched first: nothing can be ordered yet.
         return
     server.order = order(server, ready, options)
-    if ready.active and server.action in {"create", "replace", "update", "recover"}:
+    if server.action in {"create", "replace"}:
         server.secrets = ready.spec.secret_values()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..differences import Difference, Kind, compare, compare_bodies, compare_declarations
 from ..observation import Observation
+from .orders import expected_policy
 from .prepare import Prepared
 
 #: Fields of a declaration that no container ever sees.
@@ -64,11 +65,11 @@ def compare_all(ready: Prepared, observation: Observation) -> Compared:
     if rendered is not None:
         new_config = _config(observation, ready.image_id) or (ready.image or {}).get("config")
         result.body = compare_bodies(body, rendered.body, old_config, new_config)
-        if committed.get("declaration_hash") != ready.declaration_hash:
-            result.declared = _declared(committed.get("declaration") or {}, ready, result.body)
-        else:
-            result.rendered = [_caused(item) for item in _without_consequences(result.body)]
-    policy = rendered.verified_restart_policy if rendered is not None else None
+    if committed.get("declaration_hash") != ready.declaration_hash:
+        result.declared = _declared(committed.get("declaration") or {}, ready, result.body)
+    else:
+        result.rendered = [_caused(item) for item in _without_consequences(result.body)]
+    policy = expected_policy(ready)
     if not container.running:
         policy = None  # a stopped one has `no` by design; it gets its policy back when it answers
     drift = compare(
@@ -114,19 +115,19 @@ def _declared(before: Mapping[str, Any], ready: Prepared, body: list[Difference]
             continue
         if root not in ready.declaration:
             continue
-        found.append(dataclasses.replace(item, kind=_kind_of_declared(root, body)))
+        found.append(dataclasses.replace(item, kind=_kind_of_declared(root, body, ready.rendered is not None)))
     return found
 
 
-def _kind_of_declared(root: str, body: list[Difference]) -> Kind:
+def _kind_of_declared(root: str, body: list[Difference], rendered: bool) -> Kind:
     """What a changed field of the declaration takes, seen from what it does to the create body."""
     if root == "restart_policy":
         return "in_place"  # never in the body: it is set once the server is verified
     if root == "networks":
         return "replace"  # not in the body either: connected after the creation
-    if root in RECORD_ONLY or not body:
+    if root in RECORD_ONLY or (rendered and not body):
         return "cosmetic"
-    return "in_place" if all(item.kind == "in_place" for item in body) else "replace"
+    return "in_place" if body and all(item.kind == "in_place" for item in body) else "replace"
 
 
 def _defaults(spec: Any) -> dict[str, Any]:

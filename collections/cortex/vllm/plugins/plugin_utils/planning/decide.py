@@ -72,8 +72,9 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         plan.action, plan.reason = "replace", "there is a container of this name, and no record of it"
     elif container.state.get("Dead"):
         plan.action, plan.reason = "replace", "its container is dead: the engine could not remove it"
-    elif ready.rendered is None and changes:
-        plan.reason = "it cannot be rendered"
+    elif changes and ready.rendered is None:
+        # Its image has to be fetched first, or findings say why it cannot be rendered: planned, not ordered.
+        plan.action, plan.reason = "replace", _because(changes)
     elif changes:
         in_place = all(item.kind == "in_place" for item in changes) and container.running
         plan.action = "update" if in_place else "replace"
@@ -123,7 +124,7 @@ def _unwell(plan: ServerPlan, ready: Prepared, code: str, why: str) -> None:
             code or "server.failed",
             "warning",
             why,
-            fix=f"Look at its log (docker logs --tail 400 {container_name(plan.name)}). Restart it with docker restart, or"
+            fix=f"Look at its log (docker logs --tail 400 {container_name(plan.name)}). Restart it by hand, or"
             " declare restart_when_hung: true.",
             server=plan.name,
         )
@@ -174,6 +175,7 @@ def _foreign(plan: ServerPlan, container: Any, ready: Prepared) -> ServerPlan:
     """Somebody else's container has our name: never touched."""
     whose = f"it is {container.server}'s" if container.server else "this collection did not create it"
     plan.state, plan.reason = "unknown", f"container {container.name} is not its own"
+    status = container.state.get("Status") or "unknown"
     if ready.state in {"absent", "stopped"} and not container.server:
         severity = "warning"
     else:
@@ -182,8 +184,8 @@ def _foreign(plan: ServerPlan, container: Any, ready: Prepared) -> ServerPlan:
         Finding(
             "container.foreign",
             severity,  # type: ignore[arg-type]
-            f"there is a container {container.name} already ({container.state.get('Status') or 'unknown'}), and {whose}",
-            fix=f"Remove it (docker rm -f {container.name}) or rename it (docker rename), or name the server otherwise.",
+            f"there is a container {container.name} already ({status}), and {whose}",
+            fix=f"Remove it (docker rm -f {container.name}), rename it, or name the server otherwise.",
             server=plan.name,
         )
     )

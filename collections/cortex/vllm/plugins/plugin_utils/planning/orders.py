@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..differences import Difference, update_body
+from ..differences import IN_PLACE, update_body
 from ..observation import LABEL_VERSION, container_name
 from .model import Options, ServerPlan
 from .prepare import Prepared
 
+#: Keys of HostConfig that an update can change. The restart policy is never in a body: it is set once verified.
+UPDATABLE = tuple(sorted({key for keys in IN_PLACE.values() for key in keys} - {"RestartPolicy"}))
 #: Seconds to wait for locks of another job.
 LOCK_TIMEOUT = 30.0
 
@@ -23,51 +25,69 @@ LOCK_TIMEOUT = 30.0
 def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]:
     """The order for ``plan.action``.
 
-    ``expected`` is what was observed: the host rechecks it under the lock and ends as ``stale`` if it changed.
+    ``expected`` is what was observed: the host rechecks it under the lock and ends as ``stale`` if it changed. What
+    works on the container that is there (start, restart, wait, stop, recover) goes by the record, which stays as it
+    is; only create, replace and update bring a new one.
     """
     server, rendered = ready.server, ready.rendered
+    committed = server.committed or {}
     result: dict[str, Any] = {
         "action": plan.action,
         "expected": {"container_id": ready.container.id if ready.container else None, "state_hash": server.state_hash},
         "container_name": container_name(plan.name),
         "kept_name": f"{container_name(plan.name)}.kept",
         "remove_kept": True,
+        "remove_state": plan.action == "remove",
+        "generation": committed.get("generation"),
+        "probe": committed.get("probe") or (rendered.probe if rendered else None),
+        "verified_restart_policy": expected_policy(ready) or {"Name": "unless-stopped"},
         "gpu_locks": sorted(plan.gpus),
         "lock_timeout": LOCK_TIMEOUT,
-        "stop_timeout": float(getattr(ready.spec, "stop_timeout", None) or 30.0),
-        "remove_state": plan.action == "remove",
+        "start_timeout": float(rendered.start_timeout if rendered else ready.spec.start_timeout or 600.0),
+        "stop_timeout": float(ready.spec.stop_timeout),
     }
-    if plan.action in {"stop", "remove"} or rendered is None:
-        committed = server.committed or {}
+    if plan.action in {"create", "replace"}:
         result.update(
             {
-                "generation": committed.get("generation"),
-                "probe": committed.get("probe"),
-                "start_timeout": 600.0,
-                "verified_restart_policy": {"Name": "unless-stopped"},
+                "generation": rendered.generation,
+                "files": rendered.files,
+                "secret_names": list(rendered.secret_names),
+                "user": rendered.user,
+                "directories": rendered.directories,
+                "body": _labelled(rendered.body, options.collection_version),
+                "networks": list(rendered.networks),
+                "probe": rendered.probe,
+                "verified_restart_policy": rendered.verified_restart_policy,
+                "gpu_locks": sorted(plan.gpus | set(rendered.gpu_locks)),
+                "record": record(ready, options),
             }
         )
-        return result
-    result.update(
-        {
-            "generation": rendered.generation,
-            "files": rendered.files,
-            "secret_names": list(rendered.secret_names),
-            "user": rendered.user,
-            "directories": rendered.directories,
-            "body": _labelled(rendered.body, options.collection_version),
-            "networks": list(rendered.networks),
-            "probe": rendered.probe,
-            "verified_restart_policy": rendered.verified_restart_policy,
-            "gpu_locks": sorted(plan.gpus | set(rendered.gpu_locks)),
-            "start_timeout": float(rendered.start_timeout),
-            "stop_timeout": float(rendered.stop_timeout),
-            "record": record(ready, options),
-        }
-    )
     if plan.action == "update":
-        result["update"] = update(plan.differences, ready)
+        wanted = [item for item in plan.differences if item.kind == "in_place"]
+        result.update(
+            {
+                "update": update_body(wanted, rendered.body, rendered.verified_restart_policy),
+                # The container stays the one that was created: its body, with the limits that it has from now on.
+                "body": updated_body(committed.get("body") or {}, rendered.body),
+                "probe": rendered.probe,
+                "verified_restart_policy": rendered.verified_restart_policy,
+                "record": record(ready, options),
+            }
+        )
     return result
+
+
+def expected_policy(ready: Prepared) -> dict[str, Any] | None:
+    """The restart policy that the verified container was given."""
+    recorded = (ready.server.committed or {}).get("verified_restart_policy")
+    return recorded or (ready.rendered.verified_restart_policy if ready.rendered is not None else None)
+
+
+def updated_body(recorded: dict[str, Any], rendered: dict[str, Any]) -> dict[str, Any]:
+    """The recorded create body with the keys that an update can change taken from the rendered one."""
+    host = {key: value for key, value in (recorded.get("HostConfig") or {}).items() if key not in UPDATABLE}
+    new = rendered.get("HostConfig") or {}
+    return {**recorded, "HostConfig": {**host, **{key: new[key] for key in UPDATABLE if key in new}}}
 
 
 def _labelled(body: dict[str, Any], version: str) -> dict[str, Any]:
@@ -77,19 +97,13 @@ def _labelled(body: dict[str, Any], version: str) -> dict[str, Any]:
 
 def record(ready: Prepared, options: Options) -> dict[str, Any]:
     """What the host keeps verbatim, so that the next plan knows what was asked. No secret is in it."""
-    rendered, committed = ready.rendered, ready.server.committed or {}
+    committed = ready.server.committed or {}
     return {
         "declaration": ready.declaration,
         "declaration_hash": ready.declaration_hash,
         "image": ready.spec.image,
         "image_id": ready.image_id,
         "salt": str(committed.get("salt") or options.salt),
-        "secrets": dict(rendered.digests),
+        "secrets": dict(ready.digests),
         "collection_version": options.collection_version,
     }
-
-
-def update(differences: list[Difference], ready: Prepared) -> dict[str, Any]:
-    """The engine's update body for the differences that it can take in place."""
-    wanted = [item for item in differences if item.kind == "in_place"]
-    return update_body(wanted, ready.rendered.body, ready.rendered.verified_restart_policy)

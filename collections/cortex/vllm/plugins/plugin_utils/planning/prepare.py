@@ -41,6 +41,7 @@ class Prepared:
     model: Mapping[str, Any] | None = None
     rendered: Any = None
     declaration: dict[str, Any] = dataclasses.field(default_factory=dict)
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
     findings: list[Finding] = dataclasses.field(default_factory=list)
     image_needed: bool = False
 
@@ -117,6 +118,8 @@ def prepare(
     ready = Prepared(spec, state, server, observation.container(spec.name), assigned.get(spec.name, ()))
     if not ready.active:
         return ready
+    ready.digests = rendering.digests(spec.secret_values(), _salt(ready, options))
+    ready.declaration = spec.canonical(ready.digests)
     _choose_image(ready, observation, options)
     ready.model = observation.models.get(model_key(spec))
     subject = Subject(spec, observation, tuple(siblings), ready.image, ready.model, ready.gpus, assigned)
@@ -162,10 +165,14 @@ def _short(image: Mapping[str, Any] | None) -> str:
     return str((image or {}).get("id") or "?").removeprefix("sha256:")[:12]
 
 
+def _salt(ready: Prepared, options: Options) -> str:
+    """The salt on record: digests of unchanged secrets must not change."""
+    return str((ready.server.committed or {}).get("salt") or options.salt)
+
+
 def _render(ready: Prepared, observation: Observation, options: Options) -> None:
     """Render for the release in the image; what rendering refuses becomes findings."""
-    spec, committed = ready.spec, ready.server.committed or {}
-    salt = str(committed.get("salt") or options.salt)
+    spec, salt = ready.spec, _salt(ready, options)
     host = {**observation.host, "engine": observation.engine, "gpus": observation.gpus}
     try:
         facts = rendering.image_facts(spec.image, ready.image or {}, getattr(spec, "vllm_version", None))
@@ -180,4 +187,3 @@ def _render(ready: Prepared, observation: Observation, options: Options) -> None
         ready.findings += error.findings
         return
     ready.findings += ready.rendered.findings
-    ready.declaration = spec.canonical(ready.rendered.digests)
