@@ -88,7 +88,7 @@ def test_the_key_is_only_in_its_file(host: Host) -> None:
     shown = {
         "output": run.text,
         "inspect": docker("inspect", CONTAINER),
-        "processes": docker("top", CONTAINER, "-eo", "args"),
+        "processes": docker("top", CONTAINER, "-eo", "pid,args"),
         "log": subprocess.run(["docker", "logs", CONTAINER], check=True, capture_output=True, text=True).stdout
         + subprocess.run(["docker", "logs", CONTAINER], check=True, capture_output=True, text=True).stderr,
     }
@@ -123,7 +123,7 @@ def test_a_changed_argument_replaces_it(host: Host) -> None:
 
 def test_what_the_release_does_not_know_is_refused_before_anything_stops(host: Host) -> None:
     before, kept = host.container()["State"], host.kept()
-    host.declare(engine_args={"max_modellen": 128})
+    host.declare(engine_args={"max_modellen": 128, "max_num_seqs": 4})
 
     run = host.run()
     host.servers[SERVER] = kept

@@ -99,6 +99,15 @@ def test_a_long_command_that_fails_shows_the_end_of_its_log(tmp_path: pathlib.Pa
     assert "| told" in done.stderr
 
 
+@pytest.mark.slow
+def test_a_long_command_may_be_silent(tmp_path: pathlib.Path) -> None:
+    done = bash(f"long 'the thing' {tmp_path}/log sleep 11")
+
+    assert done.returncode == 0, done.stderr
+    assert "10 s  the thing:" in done.stdout
+    assert "the thing: done in 11 s" in done.stdout
+
+
 def test_shims_of_pyenv_leave_the_path(tmp_path: pathlib.Path) -> None:
     shims, real = tmp_path / ".pyenv" / "shims", tmp_path / ".pyenv" / "versions" / "3.12.1" / "bin"
     for folder in (shims, real):

@@ -81,7 +81,7 @@ def plain_tests(level: int) -> tuple[tuple[str, ...], ...]:
 
 
 def molecule(core: str, scenario: str) -> tuple[tuple[str, ...], ...]:
-    return (("tools/molecule", core, "test", "--scenario-name", scenario),)
+    return (("tools/molecule", core, scenario, "test"),)
 
 
 def stages(level: int) -> list[Stage]:
@@ -148,7 +148,7 @@ def engine_stages(level: int) -> list[Stage]:
                 f"molecule-{scenario}-2.21",
                 molecule("2.21", scenario),
                 needs=("collections", "docker", "environment-2.21"),
-                level=DEFAULT if scenario == "default" else ALL,
+                level=DEFAULT if scenario == "server" else ALL,
                 skip=no_newer_core,
             )
         )

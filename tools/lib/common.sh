@@ -20,11 +20,14 @@ note() { printf '    %s\n' "$*"; }
 warn() { printf '%swarning:%s %s\n' "$yellow" "$plain" "$*" >&2; }
 die()  { printf '%serror:%s %s\n' "$red" "$plain" "$*" >&2; exit 1; }
 
-# Runs the rest as root: directly, or by sudo. Never asks without a terminal.
+# Runs the rest as root: directly, or by sudo. Without a terminal sudo must not ask for a password.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif [ -t 0 ]; then sudo -- "$@"
-  else sudo -n -- "$@" || die "needs root: run it as root, or as a user whose sudo asks for no password here"
+  elif sudo -n true 2>/dev/null; then sudo -n -- "$@"
+  else
+    printf '%serror:%s this needs root (%s): run it as root, or let sudo ask for no password here\n' "$red" "$plain" "$1" >&2
+    return 126
   fi
 }
 
@@ -54,7 +57,7 @@ long() {
     sleep 0.5
     if [ $((SECONDS - begin - last)) -ge 10 ]; then
       last=$((SECONDS - begin))
-      tail_line=$(tr '\r' '\n' <"$log" | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c1-100)
+      tail_line=$(tr '\r' '\n' <"$log" | grep -v '^[[:space:]]*$' | tail -n 1 | cut -c1-100 || true)
       printf '    %s%4d s  %s: %s%s\n' "$dim" "$last" "$label" "$tail_line" "$plain"
     fi
   done
@@ -109,7 +112,7 @@ tools_apt() {
   [ "${#missing[@]}" -gt 0 ] || return 0
   command -v apt-get >/dev/null || die "install these first: ${missing[*]} (only Debian and Ubuntu are set up by this script)"
   as_root apt-get update -qq || warn "apt-get update failed; trying with the package lists that are there"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" || return 1
+  as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${missing[@]}" >/dev/null || return 1
   mkdir -p "$cache"
   printf '%s\n' "${missing[@]}" >>"$cache/installed-packages"
 }
