@@ -14,6 +14,23 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+#: What ``docker update`` changes in a running container (Docker API, POST /containers/{id}/update): such a change needs
+#: no new generation, and must not make one.
+UPDATED_IN_PLACE = frozenset(
+    {
+        "RestartPolicy",
+        "Memory",
+        "MemorySwap",
+        "MemoryReservation",
+        "NanoCpus",
+        "CpuShares",
+        "CpusetCpus",
+        "CpusetMems",
+        "PidsLimit",
+        "BlkioWeight",
+    }
+)
+
 
 def digests(secrets: Mapping[str, str], salt: str) -> dict[str, str]:
     """HMAC-SHA256 of each secret, in hexadecimal: tells that a value changed without telling the value.
@@ -27,14 +44,20 @@ def digests(secrets: Mapping[str, str], salt: str) -> dict[str, str]:
 
 
 def generation_of(body: Mapping[str, Any], files: Iterable[Mapping[str, Any]], secrets: Mapping[str, str]) -> str:
-    """Name of a generation: the first 12 hexadecimal digits of the SHA-256 over what is in it.
+    """Name of a generation: the first 12 hexadecimal digits of the SHA-256 over what needs a container of
+    its own.
 
     :param body: create body that does not know the generation yet
     :param files: files of the generation
     :param secrets: digests of its secrets
     """
+    host_config = {key: value for key, value in body.get("HostConfig", {}).items() if key not in UPDATED_IN_PLACE}
     canonical = json.dumps(
-        {"body": body, "files": sorted(files, key=lambda file: file["path"]), "secrets": secrets},
+        {
+            "body": {**body, "HostConfig": host_config},
+            "files": sorted(files, key=lambda file: file["path"]),
+            "secrets": secrets,
+        },
         sort_keys=True,
         separators=(",", ":"),
     )

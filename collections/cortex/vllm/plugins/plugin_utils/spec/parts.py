@@ -28,6 +28,8 @@ RESERVED_ENV = {
 _SECRET_NAME = re.compile(
     r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|SECRETS|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)"
 )
+#: ``[address:][port:]container_port``; IPv6 addresses stand in brackets.
+_PORT = re.compile(r"(?:(?P<address>\[[^]]+\]|[^:]*[^:\d][^:]*):)?(?:(?P<port>\d+):)?(?P<inner>\d+)")
 
 #: Paths where a mount would hide the image's own files, or the kernel's.
 SYSTEM_PATHS = (
@@ -105,7 +107,7 @@ class Port(Part):
             value = {"port": value}
         if isinstance(value, str):
             rest, _, protocol = value.partition("/")
-            match = re.fullmatch(r"(?:(?P<address>\[[^]]+\]|[^:]*[^:\d][^:]*):)?(?:(?P<port>\d+):)?(?P<inner>\d+)", rest)
+            match = _PORT.fullmatch(rest)
             if not match:
                 raise Problem(f"{value!r} is not a published port", "Write address:port:container_port, or a number")
             value = {"port": match["port"] or match["inner"], "container_port": match["inner"]}

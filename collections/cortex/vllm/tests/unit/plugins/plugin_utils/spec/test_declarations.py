@@ -103,7 +103,6 @@ def test_defaults_of_a_declaration() -> None:
         ({"engine_args": {"a.b.c": 1, "a.b.d": 2}}, "engine_args", {"a": {"b": {"c": 1, "d": 2}}}),
         ({"engine_args": {"headless": True}}, "headless", True),
         ({"engine_args": {"ssl_certfile": "/x"}}, "scheme", "https"),
-        ({"log": {"options": {"max-file": 5}}}, "log", spec.load({"x": {**BASE, "log": {"options": {"max-file": "5"}}}})[0].log),
         ({"bind": "::1"}, "bind", "::1"),
     ],
 )  # fmt: skip
