@@ -9,6 +9,9 @@ import typing as t
 from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, status
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 
+#: Numbers of /metrics that have a column.
+NUMBERS = frozenset({"running", "waiting"})
+
 
 class ActionModule(_action.BrainsAction):
     """Ask many servers at once from the controller, and show them as a table."""
@@ -43,24 +46,21 @@ class ActionModule(_action.BrainsAction):
         for row in rows:
             row.pop("api_key", None)
         for row, answer in zip(asked, answers, strict=True):
-            told = answer["http"] if answer["http"] is not None else answer["error"]
-            row.update(
-                answer, name=row.get("name", ""), health=str(told), release=answer["version"] or row.get("release", "")
-            )
-            row.update(
-                {key: value for key, value in (answer["metrics"] or {}).items() if key in {"running", "waiting"}}
-            )
+            # `state` of a row may be the container's; what the endpoint says about itself is `answers`.
+            row.update({key: value for key, value in answer.items() if key not in {"name", "state"}})
+            row.update(answers=answer["state"], release=answer["version"] or row.get("release", ""))
+            row.update({key: int(value) for key, value in (answer["metrics"] or {}).items() if key in NUMBERS})
         if options["table"]:
             for line in status.table(rows, _columns(rows)):
                 remote.say(line)
-        unwell = [row for row in rows if row.get("state") in {"unhealthy", "unauthorized", "unreachable"}]
+        unwell = [row for row in rows if row.get("answers", "ready") != "ready"]
         if unwell and options["fail_on_unhealthy"]:
             raise FindingsError(
                 [
                     Finding(
                         "endpoint.unhealthy",
                         "error",
-                        row.get("error") or row["state"],
+                        row["error"] or row["answers"],
                         field=row.get("name") or row["url"],
                     )
                     for row in unwell
@@ -85,4 +85,4 @@ def _row(entry: t.Mapping[str, t.Any], index: int) -> dict[str, t.Any]:
 def _columns(rows: t.Sequence[t.Mapping[str, t.Any]]) -> list[tuple[str, str]]:
     """Columns of the table: those of ``status``, and names and numbers where only endpoints were given."""
     own = [("name", "NAME")] if any(row.get("name") for row in rows) else []
-    return [*own, *status.COLUMNS, ("running", "RUNNING"), ("waiting", "WAITING")]
+    return [*own, *status.COLUMNS]

@@ -27,6 +27,7 @@ class ActionModule(_action.ConvergingAction):
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
+        self.quiet = not options["steps"]
         specs = spec.load(self._task.args.get("servers") or {}, self._task.args.get("defaults") or {})
         settings = self.settings(
             options,

@@ -54,7 +54,7 @@ options:
       - What to write to O(dest).
       - V(json) is everything. V(env) is the environment, one C(NAME=value) a line, as C(docker run --env-file)
         reads it.
-        V(script) is a shell script that runs the server with environment and arguments, outside of any container.
+        V(script) is a shell script that becomes the server.
     type: str
     choices: [json, env, script]
     default: json

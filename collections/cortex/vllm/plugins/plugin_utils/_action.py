@@ -127,6 +127,9 @@ class BrainsAction(ActionBase):
 
     SPEC: t.ClassVar[dict[str, dict[str, t.Any]]] = {}
 
+    #: Warnings stay in the result and are not shown.
+    quiet = False
+
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
@@ -176,9 +179,11 @@ class BrainsAction(ActionBase):
     def refusal(self, found: Iterable[Finding], remote: RemoteHost | None = None) -> AnsibleActionFail:
         """The failure that these findings are: one line each, pointing at the first value that is to blame."""
         found = ordered(found)
-        blamed = next((finding.origin for finding in errors(found) if finding.origin is not None), None)
+        found = errors(found) or found
+        blamed = next((finding.origin for finding in found if finding.origin is not None), None)
         result = self._whole({}, {"changed": False, "findings": [finding.as_dict() for finding in found]}, remote)
-        message = text(errors(found) or found)
+        # What is wrong in the defaults is wrong in each server, and told once.
+        message = "\n".join(dict.fromkeys(text(found).splitlines()))
         problem = AnsibleActionFail(message, obj=blamed, result=result)
         # Ansible shows the lines above the blamed one as well. A secret there stays there.
         context = getattr(problem, "_formatted_source_context", None) or ""
@@ -200,7 +205,7 @@ class BrainsAction(ActionBase):
                 result["ansible_facts"] = remote.kept["ansible_facts"]
         warned = [Finding(**row) for row in result.get("findings") or () if row.get("severity") == "warning"]
         for finding in warned:
-            if not self._task.no_log:
+            if not self.quiet and not self._task.no_log:
                 display.warning(f"[{remote.host if remote else '?'}] {finding}")
         return result
 

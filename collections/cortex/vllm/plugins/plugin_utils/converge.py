@@ -109,7 +109,8 @@ class Converge:
                 if not self.settings.look_only:
                     self._tell(plan, everything=self.settings.check_mode)
                 return self._result(seen, plan)
-            self._tell(plan)
+            if "prefetch" in self.settings.steps:  # otherwise the task that prefetched has told it
+                self._tell(plan)
             round_jobs = self._apply(plan, seen) + [
                 Job.from_pending({**job, "action": "follow"}) for job in plan.follows
             ]
@@ -141,7 +142,9 @@ class Converge:
         jobs = [Job.from_pending(entry) for entry in pending]
         self.jobs = {job.server: job for job in jobs}
         follow(self.remote, jobs, self.settings.state_dir, clock=self._clock, sleep=self._sleep)
-        if any(job.unsettled for job in jobs) and not any(job.broken for job in jobs) and self.specs:
+        # Somebody else's job may have done something else than what is declared here.
+        again = any(job.unsettled or job.action == "follow" for job in jobs)
+        if again and not any(job.broken for job in jobs) and self.specs:
             return self.run()
         result: dict[str, Any] = {
             "changed": False,

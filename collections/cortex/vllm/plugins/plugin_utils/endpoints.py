@@ -166,7 +166,8 @@ def wait_ready(
                     )
                 now = time.monotonic()
                 result["seconds"] = round(now - begun, 2)
-                if result["ready"] or now - begun + interval > wait:
+                # A wrong key does not become right by waiting.
+                if result["ready"] or result["state"] == "unauthorized" or now - begun + interval > wait:
                     return result
                 if now - said > 15.0:
                     what = answer["name"] or answer["url"]

@@ -23,11 +23,14 @@ COLUMNS = (
     ("state", "STATE"),
     ("phase", "PHASE"),
     ("health", "HEALTH"),
+    ("answers", "ANSWERS"),
     ("release", "VLLM"),
     ("uptime", "UP"),
     ("restarts", "RESTARTS"),
     ("model", "MODEL"),
     ("url", "URL"),
+    ("running", "REQUESTS"),
+    ("waiting", "WAITING"),
     ("drift", "DRIFT"),
 )
 #: A cell longer than this is cut in the middle, so that a line stays a line.
@@ -35,21 +38,22 @@ WIDEST = 44
 
 
 def rows(host: str, address: str, specs: Iterable[Any], plan: Any, seen: Any) -> list[dict[str, Any]]:
-    """One row for each declared server of a host, from what was observed. JSON only.
+    """One row for each declared server of a host, and for each of ours that nobody declares. JSON only.
 
     :param address: how the host is reached from outside, for the URL of a server that listens there
     """
     plans = {server.name: server for server in plan.servers}
     found = []
-    for spec in specs:
-        container = seen.container(spec.name)
-        planned = plans.get(spec.name)
-        health = seen.server(spec.name).health or {}
+    declared = {spec.name: spec for spec in specs}
+    for name, spec in {**declared, **{name: None for name in plans if name not in declared}}.items():
+        container = seen.container(name)
+        planned = plans.get(name)
+        health = seen.server(name).health or {}
         differences = list(planned.differences) if planned is not None and container is not None else []
         url, outside = _url(spec, address)
         found.append(
             {
-                "server": spec.name,
+                "server": name,
                 "host": host,
                 "state": _state(container),
                 "phase": str(getattr(planned, "state", "") or ""),
@@ -60,7 +64,7 @@ def rows(host: str, address: str, specs: Iterable[Any], plan: Any, seen: Any) ->
                 "model": str(getattr(spec, "model", None) or ""),
                 "url": url,
                 "outside": outside,
-                "drift": ", ".join(_names(differences)),
+                "drift": ", ".join(_names(differences)) if spec is not None else "not declared",
             }
         )
     return found
@@ -112,7 +116,7 @@ def _state(container: Any) -> str:
 
 def _release(container: Any, seen: Any, spec: Any) -> str:
     """vLLM in the image: of the running container if there is one, else of the declared image."""
-    for reference in (container.image_id if container is not None else None, spec.image):
+    for reference in (container.image_id if container is not None else None, getattr(spec, "image", None)):
         entry = seen.image(reference) if reference else None
         if not entry:
             continue
@@ -135,8 +139,8 @@ def _uptime(container: Any, seen: Any) -> str:
 
 def _url(spec: Any, address: str) -> tuple[str, bool]:
     """Base URL of a server, and whether it can be asked from outside the host."""
-    published = spec.published()
-    if not published or spec.kind != "server":
+    published = spec.published() if spec is not None and spec.kind == "server" else ()
+    if not published:
         return "", False
     bind, port = published[0]
     try:
