@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -64,8 +65,9 @@ def checked_url(url: Any, field: str) -> str:
     :raises FindingsError: it is no http(s) URL, or carries a user name and password, which would be shown everywhere
     """
     try:
+        urllib.parse.urlsplit(str(url))  # refuses half an IPv6 address, which httpx takes for a name
         parsed = httpx.URL(str(url))
-    except (httpx.InvalidURL, TypeError):
+    except (httpx.InvalidURL, ValueError):
         parsed = httpx.URL("")
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise FindingsError(

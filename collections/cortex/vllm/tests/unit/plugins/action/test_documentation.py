@@ -1,0 +1,125 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documentation says what the code does: options, defaults, choices; and the action group is what it has to be."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import typing as t
+
+import pytest
+import yaml
+
+pytest.importorskip("pydantic")
+pytest.importorskip("httpx")
+
+from ansible_collections.cortex.vllm.plugins.plugin_utils import spec
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+ACTIONS = sorted(path.stem for path in (ROOT / "plugins/action").glob("*.py"))
+MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if not path.stem.startswith("_"))
+BASE = "ansible_collections.cortex.vllm.plugins"
+#: Options of actions that go through as they are, because only the models know what may stand in them.
+RAW = {"servers": {"servers", "defaults"}}
+DECLARED = {"server": spec.ServerSpec, "args": spec.ServerSpec, "container": spec.ContainerSpec}
+
+
+def documentation(name: str) -> dict[str, t.Any]:
+    """Options of a module's documentation, fragments included."""
+    module = importlib.import_module(f"{BASE}.modules.{name}")
+    documented = yaml.safe_load(module.DOCUMENTATION)
+    options: dict[str, t.Any] = {}
+    for fragment in documented.get("extends_documentation_fragment", []):
+        _namespace, _collection, file, *section = fragment.split(".")
+        holder = importlib.import_module(f"{BASE}.doc_fragments.{file}").ModuleDocFragment
+        options.update(yaml.safe_load(getattr(holder, section[0].upper() if section else "DOCUMENTATION"))["options"])
+    options.update(documented.get("options") or {})
+    return options
+
+
+def code(name: str) -> dict[str, dict[str, t.Any]]:
+    return importlib.import_module(f"{BASE}.action.{name}").ActionModule.SPEC
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_every_option_is_documented_and_true(name: str) -> None:
+    told = documentation(name)
+    declared = spec.fields(DECLARED[name]) if name in DECLARED else {}
+
+    assert set(told) == set(code(name)) | RAW.get(name, set()) | set(declared)
+    for option, known in code(name).items():
+        assert told[option]["type"] == known["type"], option
+        assert told[option].get("default") == known.get("default"), option
+        assert told[option].get("choices") == known.get("choices"), option
+        assert told[option].get("elements") == known.get("elements"), option
+        assert bool(told[option].get("required")) == bool(known.get("required")), option
+    for option, known in declared.items():
+        assert told[option]["type"] == known["type"], option
+        assert told[option].get("default") == (None if known["required"] else known["default"]), option
+        assert told[option].get("choices") == known["choices"], option
+        if (name, option) != ("args", "image"):
+            assert bool(told[option].get("required")) == known["required"], option
+
+
+@pytest.mark.parametrize("name", sorted(DECLARED))
+def test_no_option_means_two_things(name: str) -> None:
+    assert not set(code(name)) & set(spec.fields(DECLARED[name]))
+
+
+def test_the_group_is_every_task_with_the_connection() -> None:
+    members = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["vllm"]
+    reaching = {
+        name
+        for name in MODULES
+        if "cortex.vllm._engine"
+        in yaml.safe_load(importlib.import_module(f"{BASE}.modules.{name}").DOCUMENTATION)[
+            "extends_documentation_fragment"
+        ]
+    }
+
+    assert set(members) == reaching
+    assert len(members) == len(set(members))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_members_say_so(name: str) -> None:
+    module = importlib.import_module(f"{BASE}.modules.{name}")
+    fragments = yaml.safe_load(module.DOCUMENTATION)["extends_documentation_fragment"]
+
+    assert ("cortex.vllm._attributes.actiongroup_vllm" in fragments) == ("cortex.vllm._engine" in fragments)
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_actions_keep_the_contract(name: str) -> None:
+    action = importlib.import_module(f"{BASE}.action.{name}").ActionModule
+
+    assert action._supports_check_mode is True
+    assert action._supports_async is False
+    assert action.TRANSFERS_FILES is False
+
+
+def test_the_fragment_of_declarations_is_that_of_the_models() -> None:
+    from ansible_collections.cortex.vllm.plugins.doc_fragments import _declaration
+
+    holder = _declaration.ModuleDocFragment
+    written = {
+        section: set(yaml.safe_load(getattr(holder, section))["options"])
+        for section in ("DOCUMENTATION", "SERVER", "CONTAINER")
+    }
+
+    assert written["DOCUMENTATION"] | written["SERVER"] == set(spec.fields())
+    assert written["DOCUMENTATION"] | written["CONTAINER"] == set(spec.fields(spec.ContainerSpec))
+
+
+def test_role_defaults_and_specification_name_the_same() -> None:
+    role = ROOT / "roles/server"
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text(encoding="utf-8"))
+    told = yaml.safe_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+    tasks = {path.stem for path in (role / "tasks").glob("*.yml")}
+
+    assert set(told) == tasks
+    for entry in told.values():
+        assert set(entry["options"]) == set(defaults)

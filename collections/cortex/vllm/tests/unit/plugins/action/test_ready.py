@@ -1,0 +1,107 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Waiting for a server on its host."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+pytest.importorskip("pydantic")
+pytest.importorskip("httpx")
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.cortex.vllm.plugins.action import ready
+from ansible_collections.cortex.vllm.plugins.plugin_utils import probing
+
+READY = {"state": "ready", "phase": "serving", "percent": None, "http": 200, "token": " 4", "container_id": "c1"}
+
+
+def loading(phase: str = "loading weights", percent: int | None = 40) -> dict[str, t.Any]:
+    return {"state": "loading", "phase": phase, "percent": percent, "http": None, "text": "connection refused"}
+
+
+def test_ready_at_once_is_one_call(play: t.Any) -> None:
+    played = play(ready, [READY], name="chat")
+
+    result = played.run()
+
+    assert (result["ready"], result["remote_calls"], result["changed"]) == (True, 1, False)
+    assert played.request(0)["container_name"] == "cortex-vllm-chat"
+    assert played.request(0)["probe"] is None
+
+
+def test_phases_are_told_on_change(play: t.Any) -> None:
+    played = play(ready, [loading(), loading(), loading("warming up", None), READY], name="chat")
+
+    played.run()
+
+    told = [line.split(",")[0] for line in played.shown]
+    assert told == ["  [gpu1] chat: loading weights 40 %", "  [gpu1] chat: warming up"]
+
+
+def test_a_port_makes_a_probe(play: t.Any) -> None:
+    played = play(ready, [READY], container_name="mine", server_port=9000, served_model_name="m", token=False)
+
+    played.run()
+
+    probe = played.request(0)["probe"]
+    assert (probe["port"], probe["served_name"], probe["request"]) == (9000, "m", "none")
+    assert played.request(0)["container_name"] == "mine"
+
+
+def test_death_ends_at_once_with_the_log(play: t.Any) -> None:
+    dead = {"state": "failed", "exit": {"code": 1, "oom": False, "error": ""}, "log": ["ValueError: it is broken"]}
+    played = play(ready, [loading(), dead], name="chat")
+
+    with pytest.raises(AnsibleActionFail, match="chat: it ended with exit code 1") as caught:
+        played.run()
+
+    assert "diagnosis" in caught.value.result_contribution
+    assert len(played.steps) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"state": "absent"}, "there is no such container"),
+        ({"state": "stopped", "exit": {"code": 0}}, "it is stopped. Start it first."),
+        ({"state": "failed", "exit": {"code": 137, "oom": True}}, "its memory limit was reached"),
+        ({"state": "failed", "exit": None}, "it failed"),
+    ],
+)
+def test_what_cannot_become_ready(play: t.Any, answer: dict[str, t.Any], said: str) -> None:
+    with pytest.raises(AnsibleActionFail, match=said):
+        play(ready, [answer], name="chat").run()
+
+
+def test_time_is_over(play: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(0, 10000, 20))
+    monkeypatch.setattr(probing.time, "monotonic", lambda: float(next(moments)))
+    monkeypatch.setattr(probing.wait, "__kwdefaults__", {"clock": lambda: float(next(moments))})
+
+    with pytest.raises(AnsibleActionFail, match="chat: not ready after 30 s, loading weights. Give it more"):
+        play(ready, [loading()] * 9, name="chat", wait_timeout=30).run()
+
+
+def test_a_look_never_fails(play: t.Any) -> None:
+    result = play(ready, [{"state": "absent"}], check_mode=True, name="chat").run()
+
+    assert (result["ready"], result["state"]) == (False, "absent")
+
+
+@pytest.mark.parametrize("args", [{}, {"name": "a", "url": "http://x"}, {"name": "a", "container_name": "b"}])
+def test_exactly_one_thing_is_waited_for(play: t.Any, args: dict[str, str]) -> None:
+    with pytest.raises(AnsibleActionFail, match="exactly one of"):
+        play(ready, [], **args).run()
+
+
+def test_a_key_goes_with_a_url(play: t.Any) -> None:
+    with pytest.raises(AnsibleActionFail, match="api_key: goes with .url. only") as caught:
+        play(ready, [], name="chat", api_key="sk-1234567").run()
+
+    assert "sk-1234567" not in str(caught.value)
