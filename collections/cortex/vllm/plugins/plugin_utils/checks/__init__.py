@@ -24,7 +24,6 @@ SERVER: tuple[Callable[[Server], Findings], ...] = (
     image.check,
     model.check,
     paths.check,
-    ports.check,
     gpus.check,
     memory.check,
 )

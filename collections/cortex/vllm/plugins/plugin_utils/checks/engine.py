@@ -9,6 +9,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..findings import Finding
 from .context import Findings, Host
 
@@ -43,19 +46,29 @@ _FIXES = {
 
 
 def check(host: Host) -> Findings:
-    """Source: requests answered by the Docker SDK; versions as `GET /version` and ``docker.__version__`` tell them."""
+    """The host's own words name paths, users and versions, and say what to do; ours stand in where it has none.
+
+    Source: requests answered by the Docker SDK; versions as ``GET /version`` and ``docker.__version__`` tell them.
+    """
     engine = host.observation.engine
     status = engine.get("status") or "absent"
     if status != "ok":
         code, text, fix = _FIXES.get(status, ("engine.unknown", f"the engine is {status}", "Look at the host."))
-        details = [str(engine["message"])] if engine.get("message") else []
+        said = str(engine.get("message") or "")
         if status == "incompatible":
-            details += [
-                f"{engine.get('name') or 'engine'} {engine.get('version') or '?'}"
-                f" (API {engine.get('api_version') or '?'})",
-                f"SDK {engine.get('sdk_version') or '?'} in {engine.get('sdk_path') or '?'}",
-            ]
-        yield Finding(code, "error", f"{text}{': ' + '; '.join(details) if details else ''}", fix=fix)
+            yield Finding(code, "error", f"{said or text}{_versions(engine, said)}", fix=None if said else fix)
+        else:
+            yield Finding(code, "error", said or text, fix=None if said else fix)
         return
     for warning in engine.get("warnings") or ():
         yield Finding("engine.warning", "info", f"the engine says: {warning}")
+
+
+def _versions(engine: Mapping[str, Any], said: str) -> str:
+    """Both versions, as far as the message does not name them."""
+    sides = {
+        engine.get("name") or "engine": engine.get("version"),
+        f"Docker SDK in {engine.get('sdk_path') or '?'}": engine.get("sdk_version"),
+    }
+    missing = [f"{name} {version}" for name, version in sides.items() if version and str(version) not in said]
+    return f" ({', '.join(missing)})" if missing else ""

@@ -9,14 +9,14 @@
 
 from __future__ import annotations
 
-from ..observation import mount_sources
 from .context import Findings, Server
 
 
 def check(server: Server) -> Findings:
     """A bind mount whose source is missing becomes an empty directory with ``-v`` (moby volume/mounts); vLLM then says
     ``Invalid repository ID or local directory``. So it must exist before."""
-    for index, source in enumerate(mount_sources(server.spec)):
+    for index, mount in enumerate(server.spec.mounts):
+        source = mount.source
         entry = server.observation.paths.get(source)
         if entry is None:
             continue

@@ -5,7 +5,7 @@
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use it directly from other collections.
 
-"""Ports: two declarations never want one, and a stranger's is named."""
+"""Ports that somebody else holds. (Two declarations that want one are refused when they are loaded: spec/across.py.)"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from ..findings import Finding
 from ..observation import container_name
-from .context import Findings, Server
+from .context import Server
 
 _EVERYWHERE = {"0.0.0.0", "::", ""}
 
@@ -22,24 +22,6 @@ _EVERYWHERE = {"0.0.0.0", "::", ""}
 def overlap(one: str, other: str) -> bool:
     """Whether two addresses to listen on exclude each other (bind(2): the wildcard takes every address)."""
     return one == other or bool({one, other} & _EVERYWHERE)
-
-
-def check(server: Server) -> Findings:
-    """Two active declarations of one host with one port. Told at the later one, with the name of the earlier."""
-    spec = server.spec
-    for sibling in server.siblings:
-        if sibling.name == spec.name:
-            return
-        for address, port in spec.published():
-            if any(port == other and overlap(address, where) for where, other in sibling.published()):
-                yield server.finding(
-                    "port.shared",
-                    "error",
-                    f"port {port} is declared by {sibling.name} too",
-                    field_of_port(spec),
-                    "Give each server of a host its own port.",
-                    port,
-                )
 
 
 def holders(spec: Any, ports: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:

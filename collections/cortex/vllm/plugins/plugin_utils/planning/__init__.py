@@ -22,6 +22,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
+from .. import spec
 from ..checks import Host, host_findings
 from ..findings import Finding, accepted, errors, ordered
 from ..observation import INACTIVE_STATES, Observation, container_name
@@ -46,25 +47,28 @@ def plan(specs: Sequence[Any], observation: Observation, options: Options | None
     result = Plan(options)
     chosen, unknown = _chosen(specs, options)
     result.findings += unknown
+    # Errors among them were refused when the declarations were loaded; what somebody accepted is still told.
+    across = spec.check([item for item in specs if item.kind == "server"])
+    result.findings += [item for item in across if item.server in chosen and item.severity != "error"]
     states = {
-        spec.name: (options.state_override or spec.state) if spec.name in chosen else spec.state for spec in specs
+        item.name: (options.state_override or item.state) if item.name in chosen else item.state for item in specs
     }
-    active = tuple(spec for spec in specs if states[spec.name] not in INACTIVE_STATES)
+    active = tuple(item for item in specs if states[item.name] not in INACTIVE_STATES)
     host = host_findings(Host(observation, active, str(options.state_dir), options.now))
     if errors(host) and observation.engine.get("status") != "ok":
         # Without an engine nothing is known about any container; one clear error is better than fifty.
         result.servers = [
-            ServerPlan(spec.name, reason="the engine cannot be asked") for spec in specs if spec.name in chosen
+            ServerPlan(item.name, reason="the engine cannot be asked") for item in specs if item.name in chosen
         ]
         result.findings += host
         return result
     assigned, gpu_problems = assign_gpus(specs, observation, states)
     prepared: list[tuple[ServerPlan, Prepared]] = []
-    for spec in specs:
-        if spec.name not in chosen:
+    for item in specs:
+        if item.name not in chosen:
             continue
         ready = prepare(
-            spec, states[spec.name], observation, options, active, assigned, gpu_problems.get(spec.name, ())
+            item, states[item.name], observation, options, active, assigned, gpu_problems.get(item.name, ())
         )
         prepared.append((decide(ready, observation, options), ready))
     pruned = _undeclared(specs, observation, options, result)

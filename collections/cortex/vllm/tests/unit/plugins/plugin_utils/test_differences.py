@@ -13,10 +13,11 @@ import pathlib
 import pytest
 
 from ansible_collections.cortex.vllm.plugins.plugin_utils import differences
-from ansible_collections.cortex.vllm.plugins.plugin_utils.observation import hashed
 
 DATA = pathlib.Path(__file__).parent / "data"
-RECORDED = {path.stem.removeprefix("inspect-"): json.loads(path.read_text()) for path in sorted(DATA.glob("inspect-*.json"))}
+RECORDED = {
+    path.stem.removeprefix("inspect-"): json.loads(path.read_text()) for path in sorted(DATA.glob("inspect-*.json"))
+}
 MUTATIONS = [(engine, name) for engine, doc in RECORDED.items() for name in doc["mutations"]]
 
 
