@@ -119,20 +119,29 @@ class Variable:
         type: vLLM's annotation, ``bool``, ``int | None`` …; ``None`` when it gives none.
         default: What vLLM uses when it is unset (evaluated with nothing but ``HOME=/root`` set).
         choices: The values that vLLM accepts, where it checks.
+        generated: The default is made up anew by every process (a random name).
     """
 
     name: str
     type: str | None = None
     default: Any = None
     choices: tuple[str, ...] | None = None
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A route of the API server, as its source declares it: path and methods."""
+    """A route of the API server, as its source declares it.
+
+    Attributes:
+        path: ``/v1/models``.
+        methods: ``("GET",)``.
+        dev: Only there when the server runs with ``VLLM_SERVER_DEV_MODE=1``.
+    """
 
     path: str
     methods: tuple[str, ...]
+    dev: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,7 @@ class Release:
                 type=values.get("type"),
                 default=values.get("default"),
                 choices=tuple(values["choices"]) if values.get("choices") else None,
+                generated=bool(values.get("generated")),
             )
             for name, values in self.data["environment"].items()
         }
@@ -195,6 +205,8 @@ class Release:
         """
         key = normalise(spelling)
         found = self._spellings.get(key)
+        if found is None and not spelling.startswith("-"):
+            found = self._spellings.get("-" + spelling)  # a short form without its dash, `tp`
         if found is None and "." in key:
             found = self._spellings.get(key.partition(".")[0])
             # Dotted keys are for JSON values alone.
@@ -236,7 +248,10 @@ class Release:
     @cached_property
     def endpoints(self) -> dict[str, Endpoint]:
         """Routes of the API server, by path."""
-        return {path: Endpoint(path, tuple(methods)) for path, methods in self.data.get("endpoints", {}).items()}
+        return {
+            path: Endpoint(path, tuple(values["methods"]), bool(values.get("dev")))
+            for path, values in self.data.get("endpoints", {}).items()
+        }
 
     @property
     def metrics(self) -> dict[str, str]:

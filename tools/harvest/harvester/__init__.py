@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the release catalogue of cortex.vllm from vLLM's released source."""
