@@ -24,17 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+$")
 #: First words of dotted names that are no concern of ours: modules, labels, the engine's own names.
 NOT_A_CONCERN = {
-    "ai", "ansible", "cortex", "docker", "docs", "email", "http", "importlib", "io", "jinja2", "labels", "os", "python",
+    "ai", "ansible", "cortex", "docker", "docs", "email", "http", "importlib", "io", "jinja2", "labels", "org", "os", "python",
     "pydantic", "requests", "torch", "urllib", "urllib3", "vllm", "www",
 }  # fmt: skip
 #: Ends of file names.
 FILES = {
-    "bin", "cfg", "conf", "gguf", "gz", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new", "pem", "pt",
+    "bin", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new", "pem", "pt",
     "py", "safetensors", "sh", "so", "sock", "sqlite", "tmp", "toml", "txt", "xml", "yaml", "yml",
 }  # fmt: skip
 
-#: File names that look like a code all the same.
-NOT_CODES = {"tokenizer.model.v3"}
+#: Names of files, labels and fields that look like a code all the same.
+NOT_CODES = {"ref.name", "server.image", "tokenizer.model.v3"}
 
 
 def is_code(text: str) -> bool:
@@ -55,7 +55,12 @@ def _in_data(value: object) -> Iterator[str]:
 
 def _problem(node: ast.AST) -> str | None:
     """``problem("absent", …)`` on the target is the finding ``model.absent``."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "problem" and node.args:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("problem", "Damaged")
+        and node.args
+    ):
         first = node.args[0]
         if isinstance(first, ast.Constant) and isinstance(first.value, str):
             return f"model.{first.value}"
