@@ -28,7 +28,9 @@ class ActionModule(_action.ConvergingAction):
     ) -> dict[str, t.Any]:
         _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
         self.quiet = not options["steps"]
-        specs = spec.load(self._task.args.get("servers") or {}, self._task.args.get("defaults") or {})
+        defaults = self._task.args.get("defaults") or {}
+        written = converge.accepting(self._task.args.get("servers") or {}, defaults, options["accept"])
+        specs = spec.load(written, defaults)
         settings = self.settings(
             options,
             task_vars,
@@ -36,6 +38,5 @@ class ActionModule(_action.ConvergingAction):
             prune=options["prune"],
             state=options["state"],
             steps=tuple(options["steps"]),
-            accept=tuple(options["accept"]),
         )
         return self.converge(specs, settings, options, remote)

@@ -47,7 +47,6 @@ class Settings:
     state: str | None = None
     steps: tuple[str, ...] = STEPS
     wait: bool = True
-    accept: tuple[str, ...] = ()
     check_mode: bool = False
     diff: bool = False
     address: str = ""
@@ -85,7 +84,7 @@ class Converge:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings
-        self.specs = [_accepting(spec, settings.accept) for spec in specs]
+        self.specs = list(specs)
         self.remote = remote
         self.fetched: list[str] = []
         self.jobs: dict[str, Job] = {}
@@ -362,9 +361,22 @@ def _all_findings(plan: planning.Plan) -> list[Finding]:
     return found
 
 
-def _accepting(spec: Any, codes: Sequence[str]) -> Any:
-    """The declaration with more finding codes that a person decided to live with."""
+def accepting(servers: Any, defaults: Any, codes: Sequence[str]) -> Any:
+    """The declarations, as they were written, with more finding codes that a person decided to live with.
+
+    Done before they are validated, because validation has findings of its own. What is no declaration stays what it is.
+    """
     if not codes:
-        return spec
-    known = spec.accept or ()
-    return spec.model_copy(update={"accept": type(known)([*known, *(code for code in codes if code not in known)])})
+        return servers
+    below = defaults.get("accept") if isinstance(defaults, Mapping) else None
+
+    def one(written: Any) -> Any:
+        if written is not None and not isinstance(written, Mapping):
+            return written
+        known = (written or {}).get("accept", below) or []
+        more = [*known, *(code for code in codes if code not in known)] if isinstance(known, list) else known
+        return {**(written or {}), "accept": more}
+
+    if isinstance(servers, Mapping):
+        return {name: one(written) for name, written in servers.items()}
+    return [one(written) for written in servers] if isinstance(servers, list) else servers

@@ -410,12 +410,28 @@ def test_warnings_are_told(play: t.Any, plans: t.Any) -> None:
     assert played.warned == ["[gpu1] vllm_servers[chat].bind: is public."]
 
 
-def test_accept_reaches_every_declaration(play: t.Any, plans: t.Any) -> None:
+@pytest.mark.parametrize("as_list", [False, True])
+def test_accept_reaches_every_declaration(play: t.Any, plans: t.Any, as_list: bool) -> None:
     given = plans(NOTHING)
+    public: t.Any = {"chat": {**CHAT["chat"], "bind": "0.0.0.0", "accept": ["a.b"]}, "embed": {"server_port": 8001}}
+    if as_list:
+        public = [{"name": name, **body} for name, body in public.items()]
+    defaults = {**CHAT["chat"], "accept": ["c.d"]}
+    options = {"servers": public, "defaults": defaults}
 
-    play(servers, [observed()], servers=CHAT, accept=["bind.public"]).run()
+    with pytest.raises(AnsibleActionFail, match="security.public-without-key"):
+        play(servers, [observed()], **options).run()
+    play(servers, [observed()], **options, accept=["security.public-without-key"]).run()
 
-    assert "bind.public" in given[0][0][0].accept
+    accepted = {spec.name: list(spec.accept) for spec in given[0][0]}
+    assert accepted["chat"] == ["a.b", "security.public-without-key"]
+    assert accepted["embed"] == ["c.d", "security.public-without-key"]
+
+
+@pytest.mark.parametrize("wrong", ["text", [1], {"chat": 7}, {"chat": {"accept": "x"}}])
+def test_accept_leaves_wrong_shapes_to_validation(play: t.Any, wrong: t.Any) -> None:
+    with pytest.raises(AnsibleActionFail, match="vllm_servers"):
+        play(servers, [], servers=wrong, accept=["a.b"]).run()
 
 
 def test_connection_options_reach_the_module(play: t.Any, plans: t.Any) -> None:
