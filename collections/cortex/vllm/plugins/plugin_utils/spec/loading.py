@@ -156,8 +156,9 @@ def _validated(place: Place, model: Any, findings: list[Finding]) -> Any:
     for key, value in data.items():
         if value is None:
             merged.pop(key, None)
-        elif key in MERGED and isinstance(merged.get(key), Mapping):
-            merged[key] = merge(merged[key], value)
+        elif key in MERGED and isinstance(value, Mapping):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
         else:
             merged[key] = value
     try:

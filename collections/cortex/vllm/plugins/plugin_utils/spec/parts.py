@@ -137,6 +137,13 @@ class Log(Part):
         default={"max-size": "50m", "max-file": "3"}, description="Options of the driver, as text."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_the_driver(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "options" not in value and value.get("driver") not in (None, "json-file", "local"):
+            return {**value, "options": {}}  # other drivers refuse options that they do not know
+        return value
+
     @field_validator("options", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:

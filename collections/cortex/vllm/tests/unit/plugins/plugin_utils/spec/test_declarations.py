@@ -79,6 +79,9 @@ def test_defaults_of_a_declaration() -> None:
     assert set(one(gpus=1).effective_ulimits()) == {"memlock", "stack"}
     assert one(gpus=1, ulimits={"nofile": 5}).effective_ulimits()["nofile"].hard == 5
     assert server.container_name == "cortex-vllm-chat"
+    assert one(log={"driver": "local"}).log.options == one().log.options == {"max-size": "50m", "max-file": "3"}
+    assert one(log={"driver": "journald"}).log.options == {}, "which would refuse the sizes"
+    assert one(env={"A": None, "B": "x"}, engine_args={"dtype": None}).env == {"B": "x"}, "null is: not set"
 
 
 @pytest.mark.parametrize(
