@@ -21,7 +21,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from hands import IMAGE, SOCKET, Docker, Host  # noqa: E402
+from hands import IMAGE, SOCKET, Docker, Host
 
 
 def pytest_collection_modifyitems(items):
@@ -32,14 +32,15 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="CORTEX_TEST_ENGINE=skip"))
 
 
-
 @pytest.fixture(scope="session")
 def docker():
     engine = Docker()
     try:
         engine.call("GET", "/_ping")
     except OSError as exc:
-        pytest.fail("no container engine at {}: {} (CORTEX_TEST_ENGINE=skip leaves these tests out)".format(SOCKET, exc))
+        pytest.fail(
+            "no container engine at {}: {} (CORTEX_TEST_ENGINE=skip leaves these tests out)".format(SOCKET, exc)
+        )
     return engine
 
 

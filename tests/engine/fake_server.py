@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pathlib
 import sys
 import threading
 import time
@@ -30,7 +31,7 @@ parser.add_argument("--key-file")
 parser.add_argument("--say", default="")
 parser.add_argument("--garbage", action="store_true")
 args = parser.parse_args()
-key = open(args.key_file).read().strip() if args.key_file else None
+key = pathlib.Path(args.key_file).read_text().strip() if args.key_file else None
 
 
 def log(text):

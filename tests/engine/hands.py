@@ -71,7 +71,10 @@ def run_module(args, module="_engine", check=False):
     given = dict(args, _ansible_check_mode=check, _ansible_remote_tmp="/tmp", _ansible_keep_remote_files=False)
     given.setdefault("docker_host", "unix://" + SOCKET)
     done = subprocess.run(
-        module_command(module), input=json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode(), capture_output=True, timeout=120
+        module_command(module),
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode(),
+        capture_output=True,
+        timeout=120,
     )
     try:
         return json.loads(done.stdout)
@@ -157,9 +160,7 @@ class Host:
             "schema": 1, "state_dir": str(self.state_dir), "job": uuid.uuid4().hex, "job_labels": {},
             "groups": [[self.name]], "phase_rules": RULES, "orders": {self.name: order},
         }  # fmt: skip
-        answer = run_module(
-            {"step": "apply", "request": request, "secrets": {self.name: secrets or {}}}, check=check
-        )
+        answer = run_module({"step": "apply", "request": request, "secrets": {self.name: secrets or {}}}, check=check)
         assert not answer.get("failed"), answer
         return answer["jobs"].get(self.name)
 

@@ -18,7 +18,7 @@ repository, site_packages, module = sys.argv[1:4]
 sys.path[:0] = [os.path.join(repository, "collections")]
 sys.path.append(site_packages)
 
-from ansible.module_utils import basic  # noqa: E402
+from ansible.module_utils import basic
 
 basic._ANSIBLE_ARGS = sys.stdin.buffer.read()
 basic._ANSIBLE_PROFILE = "legacy"

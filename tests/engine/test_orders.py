@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import pathlib
+
 from hands import kinds, one, result
 
 
@@ -13,7 +15,9 @@ def test_create_becomes_ready_and_is_committed(host):
     events = host.converge("create")
     assert kinds(events)[0] == "accepted"
     assert result(events) == "ok"
-    order = [kind for kind in kinds(events) if kind in ("creating", "created", "started", "answering", "ready", "committed")]
+    order = [
+        kind for kind in kinds(events) if kind in ("creating", "created", "started", "answering", "ready", "committed")
+    ]
     assert order == ["creating", "created", "started", "answering", "ready", "committed"]
     assert one(events, "ready")["token"] == " there"
     phases = [event for event in events if event["event"] == "phase"]
@@ -60,7 +64,7 @@ def test_a_replacement_that_dies_is_rolled_back_and_verified(host):
     assert host.state()["transaction"] is None and host.state()["committed"]["container_id"] == old
     assert host.docker.inspect(host.container + ".new") is None
     assert host.docker.inspect(host.container + ".kept") is None
-    assert "the telling line" in open(failed["evidence"] + "/log.txt").read()
+    assert "the telling line" in (pathlib.Path(failed["evidence"]) / "log.txt").read_text()
 
 
 def test_death_is_reported_within_a_second(host):
@@ -189,3 +193,34 @@ def test_a_stranger_with_the_wanted_name_is_not_touched(host):
 def test_check_mode_does_nothing_and_says_so(host):
     assert host.apply(host.order("create"), check=True) is None
     assert host.docker.inspect(host.container) is None and not host.state_dir.exists()
+
+
+def test_wait_follows_what_already_runs(host):
+    host.converge("create", "--load", "2")
+    host.docker.call("POST", "/containers/{}/restart?t=1".format(host.container))
+    started = host.docker.inspect(host.container)["State"]["StartedAt"]
+    events = host.converge("wait", record=None, body=None)
+    assert result(events) == "ok" and one(events, "ready")["token"] == " there"
+    assert not {"started", "stopping"} & set(kinds(events))
+    inspect = host.docker.inspect(host.container)
+    assert inspect["State"]["StartedAt"] == started
+    assert inspect["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    assert host.state()["committed"]["generation"] == "g1"
+
+
+def test_an_undeclared_server_is_removed_whatever_its_state_says(host):
+    host.converge("create")
+    order = host.order("remove")
+    order["expected"]["state_hash"] = None
+    (host.state_dir / host.name / "state.json").write_text("{")
+    assert result(host.watch(host.apply(order))) == "ok"
+    assert host.docker.inspect(host.container) is None
+
+
+def test_the_launchers_count_of_failed_starts_begins_anew(host):
+    host.converge("create")
+    count = host.state_dir / host.name / "run" / "failed-starts"
+    count.parent.mkdir()
+    count.write_text("g1 5")
+    assert result(host.converge("restart")) == "ok"
+    assert not count.exists()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Killed at any moment: the controller, the job, at each step of the transaction. The host ends with a server that answers."""
+"""Controller and job are killed at each step of the transaction: the host ends with a server that answers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def test_the_controller_is_killed_and_the_rollback_happens_all_the_same(host, tm
     playbook = tmp_path / "play.yml"
     playbook.write_text(json.dumps(play))
     environment = dict(
-        os.environ, ANSIBLE_COLLECTIONS_PATH=str(REPOSITORY / "collections"), ANSIBLE_PYTHON_INTERPRETER="/usr/bin/python3",
+        os.environ, ANSIBLE_COLLECTIONS_PATH=str(REPOSITORY / "collections"),
+        ANSIBLE_PYTHON_INTERPRETER="/usr/bin/python3",
         ANSIBLE_LOCALHOST_WARNING="false", ANSIBLE_LOCAL_TEMP=str(tmp_path / "ansible"),
     )  # fmt: skip
     command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(playbook)]
@@ -158,7 +159,7 @@ def test_two_jobs_on_one_server_wait_for_each_other(host):
 def test_the_lock_is_not_waited_for_endlessly(host):
     order = host.order("create", "--load", "8")
     first = host.apply(order)
-    wait_for(lambda: host.lock_pid())
+    wait_for(host.lock_pid)
     events = host.watch(host.apply(dict(order, lock_timeout=0.5)))
     assert one(events, "failed")["reason"] == "lock" and "pid" in one(events, "failed")["message"]
     assert result(host.watch(first)) == "ok"
@@ -179,8 +180,9 @@ def test_secrets_are_in_their_file_and_nowhere_else(host):
     def give(generation, *flags):
         flags += ("--key-file", "/run/cortex-vllm/secrets/VLLM_API_KEY")
         return host.converge(
-            "create" if generation == "g1" else "replace", *flags, generation=generation, secrets={"VLLM_API_KEY": SECRET},
-            secret_names=["VLLM_API_KEY"], probe=host.probe(api_key="VLLM_API_KEY"), user={"uid": 12345, "gid": 12345},
+            "create" if generation == "g1" else "replace", *flags, generation=generation,
+            secrets={"VLLM_API_KEY": SECRET}, secret_names=["VLLM_API_KEY"], probe=host.probe(api_key="VLLM_API_KEY"),
+            user={"uid": 12345, "gid": 12345},
         )  # fmt: skip
 
     assert result(give("g1")) == "ok"
@@ -215,7 +217,9 @@ def test_a_full_disk_stops_nothing(host, tmp_path):
     finally:
         subprocess.run(["umount", str(small)], check=True)
     failed = one(events, "failed")
-    assert failed["reason"] == "files" and "No space left" in failed["message"] and "Free some space" in failed["message"]
+    assert (
+        failed["reason"] == "files" and "No space left" in failed["message"] and "Free some space" in failed["message"]
+    )
     assert "stopping" not in kinds(events) and host.answers() == "chat"
     assert host.docker.inspect(host.container)["State"]["StartedAt"] == started
 

@@ -33,7 +33,7 @@ CONNECTION = {
     "tls_cert": {"type": "path"},
     "tls_key": {"type": "path"},
     "tls_verify": {"type": "bool", "default": True},
-    "timeout": {"type": "int", "default": 60},
+    "timeout": {"type": "float", "default": 60.0},
 }
 
 
@@ -50,14 +50,38 @@ class EngineError(Exception):
         self.message = message
 
 
+def _without_setuptools(name):
+    """Import the SDK without setuptools' replacement of distutils, which older SDKs ask for a version comparison.
+
+    The replacement loads all of setuptools and pkg_resources: two thirds of the time the import takes. Where Python has
+    no distutils of its own the import fails and the replacement is used after all.
+    """
+    hack = sys.modules.get("_distutils_hack")
+    if hack is None or name in sys.modules or "distutils" in sys.modules or sys.version_info >= (3, 12):
+        return
+    try:
+        hack.remove_shim()
+    except AttributeError:
+        return
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        for module in [key for key in sys.modules if key == name or key.startswith(name + ".")]:
+            del sys.modules[module]
+    finally:
+        hack.add_shim()
+
+
 def load_sdk():
     """Import the Docker SDK and what it loads late; returns the module. Raises `EngineError` (``sdk_missing``)."""
     try:
+        _without_setuptools("docker")
         sdk = importlib.import_module("docker")
         for name in ("docker.errors", "docker.tls", "docker.types", "requests.exceptions"):
             importlib.import_module(name)
-        sdk.APIClient  # pylint: disable=pointless-statement
-    except (ImportError, AttributeError) as exc:
+        if not hasattr(sdk, "APIClient"):
+            raise ImportError("{0} is something else of that name".format(getattr(sdk, "__path__", "docker")))
+    except ImportError as exc:
         raise EngineError(
             "sdk_missing",
             "the Docker SDK for Python cannot be imported by {0} (Python {1}): {2}. Install the distribution's package "
@@ -133,7 +157,7 @@ def _look_at_socket(host):
     """Say precisely why a unix socket cannot be used, before the SDK wraps it in three exceptions."""
     if not host.startswith("unix://"):
         return
-    path = host[len("unix://"):]
+    path = host[len("unix://") :]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(5)
         try:
@@ -192,7 +216,7 @@ class Engine:
         except self._sdk.errors.DockerException as exc:
             text = str(exc)
             # requests 2.32 refuses the SDK's "http+docker" scheme before SDK 7.1; engines name versions they refuse.
-            if "Not supported URL scheme" in text or "API version" in text or "too old" in text or "too new" in text:
+            if re.search("Not supported URL scheme|supported API version|version .* is too (old|new)", text):
                 raise EngineError(
                     "incompatible",
                     "the Docker SDK {0} in {1} and the engine at {2} do not understand each other: {3}. Install the "
@@ -308,5 +332,4 @@ class Engine:
 
     def pull(self, ref):
         """Decoded progress events of a pull, with the target's own registry logins (``~/.docker/config.json``)."""
-        for event in self._call(self._api.pull, ref, stream=True, decode=True):
-            yield event
+        yield from self._call(self._api.pull, ref, stream=True, decode=True)

@@ -74,11 +74,19 @@ def explain(ref, text):
     """What a failed pull means and what to do."""
     text = " ".join(str(text).split())
     low = text.lower()
-    if "no such host" in low or "dial tcp" in low or "connection refused" in low or "timeout" in low or "proxyconnect" in low:
-        hint = "the host does not reach the registry: load the image by hand (docker save, docker load), or use a mirror"
+    if (
+        "no such host" in low
+        or "dial tcp" in low
+        or "connection refused" in low
+        or "timeout" in low
+        or "proxyconnect" in low
+    ):
+        hint = (
+            "the host does not reach the registry: load the image by hand (docker save, docker load), or use a mirror"
+        )
     elif "unauthorized" in low or "denied" in low or "authentication" in low:
         hint = "log in on the host (docker login, as the user of the task), or correct the name of the image"
-    elif "not found" in low or "manifest unknown" in low:
+    elif "not found" in low or "manifest unknown" in low or "http 404" in low:
         hint = "correct the name or tag of the image"
     elif "no space" in low:
         hint = "free some space where the engine keeps its images"
@@ -118,9 +126,13 @@ def fetch(request, params):
             alive = locks.locked(lock)
             noted = _load(path) or {}
             if noted.get("done"):
-                return _answer(True, noted.get("image_id"), noted.get("message", ""), noted.get("progress"), noted.get("pull"))
+                return _answer(
+                    True, noted.get("image_id"), noted.get("message", ""), noted.get("progress"), noted.get("pull")
+                )
             if not alive:
-                return _answer(True, None, "the pull of {0} was killed; run the task again".format(ref), noted.get("progress"))
+                return _answer(
+                    True, None, "the pull of {0} was killed; run the task again".format(ref), noted.get("progress")
+                )
             if time.monotonic() - begin >= budget:
                 return _answer(False, None, noted.get("message", ""), noted.get("progress"), noted.get("pull"))
             time.sleep(POLL)

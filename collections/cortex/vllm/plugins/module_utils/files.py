@@ -22,6 +22,10 @@ class FilesError(Exception):
     """Something could not be written; the text names the path and what to do."""
 
 
+class RequestRefused(Exception):
+    """A request that cannot be carried out; the text says which part."""
+
+
 def explain(exc, path):
     """A sentence for an `OSError` at ``path`` that says what to do about it."""
     what = os.strerror(exc.errno) if exc.errno else str(exc)
@@ -33,6 +37,15 @@ def explain(exc, path):
     if exc.errno == errno.EROFS:
         return text + ". Choose a state directory on a writable file system"
     return text
+
+
+def explain_request(exc, request):
+    """One sentence for what a step raised: a path that cannot be written, or a request with something missing."""
+    if isinstance(exc, OSError):
+        return explain(exc, exc.filename or request.get("state_dir"))
+    if isinstance(exc, KeyError):
+        return "the request lacks {0}".format(exc)
+    return "the request cannot be carried out: {0}".format(exc)
 
 
 def safe_name(name):
@@ -79,7 +92,7 @@ def write_new(path, content, mode, uid=None, gid=None):
     try:
         view = memoryview(content)
         while view:
-            view = view[os.write(fd, view):]
+            view = view[os.write(fd, view) :]
         _own(fd, uid, gid)
         os.fchmod(fd, mode)
         os.fsync(fd)

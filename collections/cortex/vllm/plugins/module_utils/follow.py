@@ -14,7 +14,7 @@ import re
 import threading
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import probing
+from ansible_collections.cortex.vllm.plugins.module_utils import ours, probing
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 LOG_LINES = 400
@@ -68,15 +68,24 @@ class Phases:
         """Raises `ValueError` naming a rule that is no regular expression."""
         self.phase = self.percent = self.text = None
         self._rules = []
+        # Phases are in the order in which the rules first name them, and a start only goes forward: vLLM's worker
+        # repeats lines of earlier phases.
+        self._order = {}
         for rule in rules or []:
             try:
                 self._rules.append((rule["phase"], re.compile(rule["pattern"]), rule.get("percent")))
+                self._order.setdefault(rule["phase"], len(self._order))
             except (re.error, KeyError, TypeError) as exc:
                 raise ValueError("phase rule {0!r}: {1}".format(rule, exc))
 
     def feed(self, line):
-        """Take one line; returns ``{phase, percent, text}`` when the phase changed or another ten percent are done."""
+        """Take one line; returns ``{phase, percent, text}`` when the phase changed or another ten percent are done.
+
+        The first rule that matches counts.
+        """
         for phase, pattern, group in self._rules:
+            if self.phase is not None and self._order[phase] < self._order[self.phase]:
+                continue
             match = pattern.search(line)
             if not match:
                 continue
@@ -166,11 +175,6 @@ class Outcome:
         self.text = reader.phases.text if reader else None
 
 
-def running(inspect):
-    state = (inspect or {}).get("State") or {}
-    return bool(state.get("Running")) and not state.get("Restarting")
-
-
 def until_ready(engine, ident, probe, key, rules, redact, emit, timeout, patience=None, tail="all"):
     """Wait for the container ``ident`` to be ready; returns an `Outcome`. Raises `EngineError` only if there is none.
 
@@ -183,7 +187,14 @@ def until_ready(engine, ident, probe, key, rules, redact, emit, timeout, patienc
         raise EngineError("not_found", "the container {0} is gone".format(ident[:12]))
     wake = threading.Event()
     reader = LogReader(
-        engine.clone(), ident, started_at(inspect), rules, redact, lambda change: emit("phase", **change), wake, tail=tail
+        engine.clone(),
+        ident,
+        started_at(inspect),
+        rules,
+        redact,
+        lambda change: emit("phase", **change),
+        wake,
+        tail=tail,
     )
     reader.start()
     prober = None
@@ -228,10 +239,12 @@ def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
             time.sleep(TICK)
             continue
         if inspect is None:
-            return Outcome("exit", "the container was removed by somebody else", None, now - begin, None, reader.lines, reader)
+            return Outcome(
+                "exit", "the container was removed by somebody else", None, now - begin, None, reader.lines, reader
+            )
         count = inspect.get("RestartCount") or 0
         restarts = count if restarts is None else restarts
-        if not running(inspect) or count != restarts:
+        if not ours.running(inspect) or count != restarts:
             return _death(reader, inspect, begin, prober.http if prober else None)
         if prober is None:
             if now - begin >= LIFE:
@@ -241,7 +254,9 @@ def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
                 told = True
                 emit("answering", seconds=round(prober.answered, 3))
             if prober.finished.is_set() and prober.text is not None:
-                return Outcome("ready", "", None, time.monotonic() - begin, prober.text, reader.lines, reader, prober.http)
+                return Outcome(
+                    "ready", "", None, time.monotonic() - begin, prober.text, reader.lines, reader, prober.http
+                )
             if prober.finished.is_set():
                 # Its engine may have died of the very first request: then the exit says more than the answer.
                 refused_since = refused_since or now
@@ -253,9 +268,13 @@ def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
             text = "not ready within {0:g} s".format(timeout)
             if reader.phases.phase:
                 text += "; last phase: {0}".format(reader.phases.phase)
-            return Outcome("timeout", text, None, now - begin, None, reader.lines, reader, prober.http if prober else None)
+            return Outcome(
+                "timeout", text, None, now - begin, None, reader.lines, reader, prober.http if prober else None
+            )
         if patience is not None and now - begin > patience:
-            return Outcome("loading", "", None, now - begin, None, reader.lines, reader, prober.http if prober else None)
+            return Outcome(
+                "loading", "", None, now - begin, None, reader.lines, reader, prober.http if prober else None
+            )
         wake.wait(TICK)
         wake.clear()
         if reader.ended.is_set() and not prober_changed(prober, told):

@@ -10,12 +10,17 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
 
 # What people do about the two failures that follow a driver or kernel update.
 ADVICE = (
-    ("couldn't communicate with the NVIDIA driver", "load the driver (modprobe nvidia) or reinstall it for this kernel"),
-    ("Driver/library version mismatch", "the driver was updated under a loaded module: reboot the host, or reload nvidia"),
+    (
+        "couldn't communicate with the NVIDIA driver",
+        "load the driver (modprobe nvidia) or reinstall it for this kernel",
+    ),
+    (
+        "Driver/library version mismatch",
+        "the driver was updated under a loaded module: reboot the host, or reload nvidia",
+    ),
     ("No devices were found", "the driver runs but sees no GPU: look for Xid and NVRM lines in dmesg"),
     ("Unable to determine the device handle", "a GPU has fallen off the bus: look for Xid 79 in dmesg, then reboot"),
 )
@@ -25,7 +30,9 @@ def _text(node, path):
     """The text at ``path``; None for what is missing or the driver does not tell."""
     found = node.findtext(path)
     found = found.strip() if found else ""
-    return None if not found or found in ("N/A", "[N/A]", "Not Supported", "[Not Supported]", "Unknown Error") else found
+    return (
+        None if not found or found in ("N/A", "[N/A]", "Not Supported", "[Not Supported]", "Unknown Error") else found
+    )
 
 
 def _bytes(text):
@@ -55,6 +62,8 @@ def _processes(gpu):
 
 def parse(xml):
     """``{driver, cuda, devices}`` of the XML of ``nvidia-smi -q -x``. Raises `ValueError` when it is none."""
+    from xml.etree import ElementTree  # only hosts with a driver need it
+
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as exc:
@@ -140,3 +149,38 @@ def look(module):
                 if re.match(r"\d+\.\d+\Z", value):
                     device["compute_capability"] = value
     return answer
+
+
+def holders(engine, devices):
+    """``{gpu uuid: [container name]}`` of the running containers that were given GPUs. Raises `EngineError`."""
+    from ansible_collections.cortex.vllm.plugins.module_utils import trimming
+
+    every = [device["uuid"] for device in devices]
+    names = {str(device["index"]): device["uuid"] for device in devices}
+    names.update((part["uuid"], device["uuid"]) for device in devices for part in device["mig"])
+    found = {}
+    for entry in engine.containers():
+        inspect = engine.inspect(entry["Id"]) if entry.get("State") == "running" else None
+        if inspect is None or not trimming.holds_gpus(inspect):
+            continue
+        for uuid in {names.get(item, item) for item in _given(inspect, every)}:
+            found.setdefault(uuid, []).append(inspect["Name"].lstrip("/"))
+    return found
+
+
+def _given(inspect, every):
+    """What a container was given: UUIDs or indexes; all of them when it asked for a count or for ``all``.
+
+    A count is taken by the NVIDIA runtime from the first GPU on, as nvidia-container-cli numbers them.
+    """
+    from ansible_collections.cortex.vllm.plugins.module_utils import trimming
+
+    given = []
+    for request in (inspect.get("HostConfig") or {}).get("DeviceRequests") or []:
+        ids = [str(item).rpartition("=")[2] for item in request.get("DeviceIDs") or []]
+        count = request.get("Count") or 0
+        given += ids or (every if count < 0 else every[:count])
+    visible = trimming.visible_devices(inspect.get("Config"))
+    if not given and visible:
+        given = [item.strip() for item in visible.split(",")]
+    return every if "all" in given or not given else given

@@ -20,50 +20,50 @@ from ansible_collections.cortex.vllm.plugins.module_utils.redact import Redactor
 REQUIRED = ("expected", "container_name")
 
 
-class Refused(Exception):
-    """A request that cannot be carried out; the text says which part."""
-
-
 def check(request, secrets):
-    """Refuse a request before anything is touched. Raises `Refused`."""
+    """Refuse a request before anything is touched. Raises `RequestRefused`."""
     if not files.safe_name(request.get("job")):
-        raise Refused("request.job: not a plain name: {0!r}".format(request.get("job")))
+        raise files.RequestRefused("request.job: not a plain name: {0!r}".format(request.get("job")))
     given = request.get("orders") or {}
     listed = [name for group in request.get("groups") or [] for name in group]
     if sorted(listed) != sorted(given):
-        raise Refused("request.groups names {0}, request.orders {1}: each server once in both".format(
+        raise files.RequestRefused("request.groups names {0}, request.orders {1}: each server once in both".format(
             sorted(listed), sorted(given)))  # fmt: skip
     if not os.path.isabs(request.get("state_dir") or ""):
-        raise Refused("request.state_dir: not an absolute path: {0!r}".format(request.get("state_dir")))
+        raise files.RequestRefused("request.state_dir: not an absolute path: {0!r}".format(request.get("state_dir")))
     try:
         follow.Phases(request.get("phase_rules"))
     except ValueError as exc:
-        raise Refused("request.phase_rules: {0}".format(exc))
+        raise files.RequestRefused("request.phase_rules: {0}".format(exc))
     for name, order in given.items():
         where = "request.orders[{0}]".format(name)
         if not files.safe_name(name) or name == "locks":
-            raise Refused("{0}: not a name for a server".format(where))
+            raise files.RequestRefused("{0}: not a name for a server".format(where))
         if order.get("action") not in orders.ACTIONS:
-            raise Refused("{0}.action: {1!r} is none of {2}".format(where, order.get("action"), ", ".join(orders.ACTIONS)))
+            raise files.RequestRefused(
+                "{0}.action: {1!r} is none of {2}".format(where, order.get("action"), ", ".join(orders.ACTIONS))
+            )
         for key in REQUIRED + (("body", "generation") if order["action"] in ("create", "replace") else ()):
             if not order.get(key):
-                raise Refused("{0}.{1}: missing".format(where, key))
+                raise files.RequestRefused("{0}.{1}: missing".format(where, key))
         if order.get("generation") and not files.safe_name(order["generation"]):
-            raise Refused("{0}.generation: not a plain name".format(where))
+            raise files.RequestRefused("{0}.generation: not a plain name".format(where))
         missing = sorted(set(order.get("secret_names") or []) - set(secrets.get(name) or {}))
         if missing and order["action"] in ("create", "replace"):
-            raise Refused("secrets[{0}]: no value for {1}".format(name, ", ".join(missing)))
+            raise files.RequestRefused("secrets[{0}]: no value for {1}".format(name, ", ".join(missing)))
         try:
             for entry in order.get("directories") or []:
                 files.below(request["state_dir"], entry["path"])
             for entry in order.get("files") or []:
                 files.relative(entry["path"])
         except files.FilesError as exc:
-            raise Refused("{0}: {1}".format(where, exc))
+            raise files.RequestRefused("{0}: {1}".format(where, exc))
 
 
 def apply(request, secrets, params):
-    """Accept a request, leave its job behind and return ``{job, jobs}``. Raises `Refused`, `EngineError`, `OSError`.
+    """Accept a request, leave its job behind and return ``{job, jobs}``.
+
+    Raises `RequestRefused`, `EngineError`, `OSError`.
 
     ``secrets``: ``{server: {NAME: value}}``; ``params``: the connection parameters. What can fail is tried here, before
     the fork: the SDK, the engine, the journals (a full disk).
@@ -87,7 +87,8 @@ def apply(request, secrets, params):
             if not journals[name].write("accepted", **fields):
                 raise OSError(28, os.strerror(28), folder)
         detach.detach(
-            lambda: run(request, secrets, params, journals, redactor), keep=[journal.fd for journal in journals.values()]
+            lambda: run(request, secrets, params, journals, redactor),
+            keep=[journal.fd for journal in journals.values()],
         )
     finally:
         # The locks on the journals belong to the job now; where there is none, they end here.
@@ -101,19 +102,12 @@ def run(request, secrets, params, journals, redactor):
 
     def group(names):
         for name in names:
-            orders.ServerRun(request, name, secrets.get(name) or {}, journals[name], redactor).run(lambda: Engine(params))
+            orders.ServerRun(request, name, secrets.get(name) or {}, journals[name], redactor).run(
+                lambda: Engine(params)
+            )
 
     threads = [threading.Thread(target=group, args=(names,), daemon=True) for names in request.get("groups") or []]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def explain(exc, request):
-    """One sentence for what a step raised: a path that cannot be written, or a request with something missing."""
-    if isinstance(exc, OSError):
-        return files.explain(exc, exc.filename or request.get("state_dir"))
-    if isinstance(exc, KeyError):
-        return "the request lacks {0}".format(exc)
-    return "the request cannot be carried out: {0}".format(exc)

@@ -38,7 +38,7 @@ class Lock:
         self._fd = None
 
     def acquire(self, timeout, waiting=None):
-        """Take the lock within ``timeout`` seconds, else `LockTimeout`. ``waiting()`` is called once if we must wait."""
+        """Take the lock within ``timeout`` seconds, else `LockTimeout`. ``waiting()`` is called once if it is held."""
         files.directory(os.path.dirname(self.path), 0o711)
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + timeout

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, state, transaction
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, state
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
 from ansible_collections.cortex.vllm.plugins.module_utils.redact import Redactor
 
@@ -20,7 +20,7 @@ TAIL = 5000
 
 
 def _committed_probe(state_dir, inspect):
-    name = ((inspect.get("Config") or {}).get("Labels") or {}).get(transaction.LABEL)
+    name = ours.label_of(inspect)
     if not name or not files.safe_name(name):
         return None
     loaded = state.load(state_dir, name)[0]
@@ -46,12 +46,12 @@ def look(request, params):
         answer.update(state="stopped", message="the container was never started")
         return answer
     probe = request.get("probe") or _committed_probe(request.get("state_dir") or "", inspect)
-    redactor = Redactor(files.secrets(transaction.generation_dir(inspect)))
-    if not follow.running(inspect):
+    redactor = Redactor(files.secrets(ours.generation_dir(inspect)))
+    if not ours.running(inspect):
         return _ended(engine, inspect, answer, redactor, request, begin)
     budget = float(request.get("budget", 10.0))
     outcome = follow.until_ready(
-        engine, inspect["Id"], probe, transaction.api_key(inspect, probe), request.get("phase_rules"), redactor.text,
+        engine, inspect["Id"], probe, ours.api_key(inspect, probe), request.get("phase_rules"), redactor.text,
         lambda event, **fields: None, float("inf"), budget, TAIL,
     )  # fmt: skip
     answer.update(

@@ -58,10 +58,14 @@ def look(model, revision=None, hub_cache=None):
     except OSError as exc:
         path = exc.filename or model
         answer["problems"].append(
-            problem("unreadable", "{0}: {1}".format(path, exc.strerror), path, "make it readable for the user of the task")
+            problem(
+                "unreadable", "{0}: {1}".format(path, exc.strerror), path, "make it readable for the user of the task"
+            )
         )
     except ValueError as exc:  # a NUL in a path, a name that is not UTF-8
-        answer["problems"].append(problem("absent", "{0!r} is no usable path: {1}".format(model, exc), None, "correct it"))
+        answer["problems"].append(
+            problem("absent", "{0!r} is no usable path: {1}".format(model, exc), None, "correct it")
+        )
     errors = [entry["code"] for entry in answer["problems"] if entry["severity"] == "error"]
     if "model.absent" in errors or "model.revision-absent" in errors:
         answer["status"] = "absent"
@@ -77,7 +81,9 @@ def _local(answer, path):
     try:
         os.stat(path)
     except FileNotFoundError:
-        answer["problems"].append(problem("absent", "{0} does not exist".format(path), path, "correct the path or copy the model there"))
+        answer["problems"].append(
+            problem("absent", "{0} does not exist".format(path), path, "correct the path or copy the model there")
+        )
         return
     if os.path.isdir(path):
         _directory(answer, path)
@@ -85,7 +91,12 @@ def _local(answer, path):
         _gguf(answer, path)
     else:
         answer["problems"].append(
-            problem("absent", "{0} is a file, and no .gguf".format(path), path, "give the model's directory or its .gguf file")
+            problem(
+                "absent",
+                "{0} is a file, and no .gguf".format(path),
+                path,
+                "give the model's directory or its .gguf file",
+            )
         )
 
 
@@ -103,7 +114,12 @@ def _gguf(answer, path):
 def _hub(answer, model, revision, cache):
     if not HUB_ID.match(model) or ".." in model or "--" in model:
         answer["problems"].append(
-            problem("absent", "{0!r} is neither an absolute path nor a hub id".format(model), None, "write org/name, or an absolute path")
+            problem(
+                "absent",
+                "{0!r} is neither an absolute path nor a hub id".format(model),
+                None,
+                "write org/name, or an absolute path",
+            )
         )
         return
     folder = os.path.join(cache, "models--" + model.replace("/", "--"))
@@ -116,7 +132,12 @@ def _hub(answer, model, revision, cache):
         if not os.access(at, os.X_OK | os.R_OK):
             raise PermissionError(13, "Permission denied", at)
         answer["problems"].append(
-            problem("absent", "{0} is not in the hub cache {1}".format(model, cache), folder, "download it there, or correct hub_cache")
+            problem(
+                "absent",
+                "{0} is not in the hub cache {1}".format(model, cache),
+                folder,
+                "download it there, or correct hub_cache",
+            )
         )
         return
     commit = _commit(folder, revision)
@@ -126,7 +147,7 @@ def _hub(answer, model, revision, cache):
         answer["problems"].append(
             problem(
                 "revision-absent", "revision {0} of {1} is not in {2}".format(revision, model, cache), folder,
-                "the cache knows {0}; download the revision, or name one of these".format(", ".join(known) or "no revision"),
+                "the cache knows {0}; download the revision, or name one of these".format(", ".join(known) or "none"),
             )
         )  # fmt: skip
         return
@@ -137,7 +158,12 @@ def _hub(answer, model, revision, cache):
     # Left by an interrupted download; harmless when all that the snapshot needs is there.
     if unfinished and any(entry["code"] == "model.shard-missing" for entry in answer["problems"]):
         answer["problems"].append(
-            problem("download-incomplete", "{0} files were not downloaded to the end".format(len(unfinished)), blobs, "run the download again")
+            problem(
+                "download-incomplete",
+                "{0} files were not downloaded to the end".format(len(unfinished)),
+                blobs,
+                "run the download again",
+            )
         )
 
 
@@ -167,7 +193,9 @@ def _config(answer, path):
     except FileNotFoundError:
         answer["problems"].append(problem("config-missing", "config.json is a link to nothing", path, weights.AGAIN))
         return None
-    answer["problems"].append(problem("config-invalid", "config.json is damaged: {0}".format(text), path, weights.AGAIN))
+    answer["problems"].append(
+        problem("config-invalid", "config.json is damaged: {0}".format(text), path, weights.AGAIN)
+    )
     return None
 
 
@@ -201,7 +229,12 @@ def _directory(answer, folder):
         answer["config"] = _config(answer, os.path.join(folder, "config.json"))
     elif "params.json" not in names:  # Mistral's own format has params.json instead
         answer["problems"].append(
-            problem("config-missing", "there is no config.json in {0}".format(folder), folder, "give the directory that holds config.json and the weights")
+            problem(
+                "config-missing",
+                "there is no config.json in {0}".format(folder),
+                folder,
+                "give the directory that holds config.json and the weights",
+            )
         )
     _weights(answer, folder, names)
     _tokenizer(answer, folder, names)
@@ -209,8 +242,18 @@ def _directory(answer, folder):
 
 def _weights(answer, folder, names):
     sets = (
-        ("safetensors", "model.safetensors.index.json", lambda name: name.endswith(".safetensors"), weights.safetensors),
-        ("torch", "pytorch_model.bin.index.json", lambda name: re.match(r"(pytorch_model|consolidated).*\.(bin|pth)\Z", name), weights.plain),
+        (
+            "safetensors",
+            "model.safetensors.index.json",
+            lambda name: name.endswith(".safetensors"),
+            weights.safetensors,
+        ),
+        (
+            "torch",
+            "pytorch_model.bin.index.json",
+            lambda name: re.match(r"(pytorch_model|consolidated).*\.(bin|pth)\Z", name),
+            weights.torch,
+        ),
     )
     for kind, index_name, belongs, check in sets:
         listed = []
@@ -238,7 +281,12 @@ def _weights(answer, folder, names):
         answer["problems"].extend(problems)
         return
     answer["problems"].append(
-        problem("weights-missing", "there are no weights in {0} (*.safetensors, *.bin, *.gguf)".format(folder), folder, weights.AGAIN)
+        problem(
+            "weights-missing",
+            "there are no weights in {0} (*.safetensors, *.bin, *.gguf)".format(folder),
+            folder,
+            weights.AGAIN,
+        )
     )
 
 
@@ -249,6 +297,7 @@ def _numbered(present):
         if match and int(match.group(4)) <= 10000:
             total = int(match.group(4))
             wanted.update(
-                "{0}{1:05d}-of-{2:05d}{3}".format(match.group(1), number, total, match.group(5)) for number in range(1, total + 1)
+                "{0}{1:05d}-of-{2:05d}{3}".format(match.group(1), number, total, match.group(5))
+                for number in range(1, total + 1)
             )
     return wanted

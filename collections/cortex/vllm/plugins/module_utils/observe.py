@@ -15,15 +15,16 @@ import threading
 
 from ansible_collections.cortex.vllm.plugins.module_utils import (
     client,
+    files,
     gpus,
     journal,
     locks,
     model_files,
+    ours,
     paths,
     ports,
     probing,
     state,
-    transaction,
     trimming,
 )
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
@@ -69,6 +70,11 @@ def observe(request, params, module):
         answer["servers"][entry["name"]] = found
         if request.get("health"):
             _ask_health(asked, found, by_name.get(entry["container_name"]))
+    # Servers that nobody asked for but that have a container of ours: what is to be reported or pruned.
+    for entry in inspects:
+        name = ours.label_of(entry)
+        if name and files.safe_name(name) and name not in answer["servers"]:
+            answer["servers"][name] = _server(state_dir, name)
     for thread in asked:
         thread.join()
     if engine is not None:
@@ -89,7 +95,7 @@ def _containers(engine, short, request):
     wanted_ports = {int(entry["port"]) for entry in request.get("ports") or []}
     found = []
     for entry in short:
-        mine = transaction.LABEL in (entry.get("Labels") or {})
+        mine = ours.LABEL in (entry.get("Labels") or {})
         named = bool(names & {name.lstrip("/") for name in entry.get("Names") or []})
         holds = bool(wanted_ports & {port.get("PublicPort") for port in entry.get("Ports") or []})
         running = entry.get("State") in ("running", "restarting", "paused")
@@ -110,7 +116,7 @@ def _images(engine, inspects, request, state_dir):
     known = state.load_images(state_dir)
     answer = {}
     wanted = list(request.get("images") or [])
-    wanted += [entry["Image"] for entry in inspects if transaction.LABEL in ((entry.get("Config") or {}).get("Labels") or {})]
+    wanted += [entry["Image"] for entry in inspects if ours.label_of(entry) is not None]
     for ref in wanted:
         if ref in answer:
             continue
@@ -160,7 +166,7 @@ def _ask_health(asked, found, inspect):
     probe = committed.get("probe")
     if not probe or not probe.get("port") or not ((inspect or {}).get("State") or {}).get("Running"):
         return
-    key = transaction.api_key(inspect, probe)
+    key = ours.api_key(inspect, probe)
 
     def ask():
         found["health"] = probing.health(probe, key)
@@ -168,5 +174,3 @@ def _ask_health(asked, found, inspect):
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     asked.append(thread)
-
-

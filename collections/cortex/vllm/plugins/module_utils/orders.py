@@ -14,11 +14,18 @@ import os
 import shutil
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, locks, probing, state, transaction
+from ansible_collections.cortex.vllm.plugins.module_utils import (
+    files,
+    locks,
+    ours,
+    recovery,
+    state,
+    transaction,
+)
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 from ansible_collections.cortex.vllm.plugins.module_utils.transaction import StepFailed, patiently
 
-ACTIONS = ("create", "replace", "start", "restart", "update", "stop", "remove", "recover")
+ACTIONS = ("create", "replace", "start", "restart", "wait", "update", "stop", "remove", "recover")
 
 
 class ServerRun:
@@ -50,15 +57,15 @@ class ServerRun:
             self._lock(held)
             result, message = self._act()
         except locks.LockTimeout as exc:
-            result, message = self._failed("lock", str(exc))
+            result, message = self.failed("lock", str(exc))
         except StepFailed as exc:
-            result, message = self._failed(exc.reason, exc.message, exc.outcome)
+            result, message = self.failed(exc.reason, exc.message, exc.outcome)
         except EngineError as exc:
-            result, message = self._failed("start", exc.message)
+            result, message = self.failed("start", exc.message)
         except OSError as exc:
-            result, message = self._failed("files", files.explain(exc, exc.filename or self.server_dir))
+            result, message = self.failed("files", files.explain(exc, exc.filename or self.server_dir))
         except Exception as exc:  # a bug of ours must still end in the journal
-            result, message = self._failed("start", "unexpected {0}: {1}".format(type(exc).__name__, exc))
+            result, message = self.failed("start", "unexpected {0}: {1}".format(type(exc).__name__, exc))
         try:
             for lock in reversed(held):
                 lock.release()
@@ -76,7 +83,7 @@ class ServerRun:
             lock = locks.Lock(self.state_dir, name)
             held.append(lock.acquire(timeout, lambda text=text: self.emit("waiting", **{"for": text})))
 
-    def _failed(self, reason, message, outcome=None, evidence=None):
+    def failed(self, reason, message, outcome=None, evidence=None):
         self.emit(
             "failed", reason=reason, message=message, exit=outcome.exit if outcome else None,
             log=outcome.log if outcome else [], evidence=evidence,
@@ -91,10 +98,12 @@ class ServerRun:
         current = patiently(self.engine.inspect, self.order["container_name"])
         expected = self.order.get("expected") or {}
         found = current["Id"] if current else None
-        if digest != (expected.get("state_hash") or "") or found != expected.get("container_id"):
+        # No hash: a server that is not declared any more is removed whatever its state says.
+        known = expected.get("state_hash")
+        if (known is not None and digest != known) or found != expected.get("container_id"):
             return "stale", "the host changed since it was looked at"
         if self.state.get("transaction") or self.order["action"] == "recover":
-            return self._recover()
+            return recovery.recover(self)
         action = self.order["action"]
         if action in ("create", "replace"):
             return self._replace(current)
@@ -102,8 +111,8 @@ class ServerRun:
             return self._remove(current)
         if current is None:
             return "stale", "there is no container {0}".format(self.order["container_name"])
-        if action in ("start", "restart"):
-            return self._start(current, restart=action == "restart")
+        if action in ("start", "restart", "wait"):
+            return self._start(current, action)
         return self._update(current) if action == "update" else self._stop(current)
 
     # create and replace
@@ -136,10 +145,8 @@ class ServerRun:
         inspect = patiently(self.engine.inspect, name)
         if inspect is None:
             return
-        if label_of(inspect) is None:
-            raise StepFailed(
-                "create", "a container named {0} exists and is not ours; rename or remove it".format(name)
-            )
+        if ours.label_of(inspect) is None:
+            raise StepFailed("create", "a container named {0} exists and is not ours; rename or remove it".format(name))
         self.engine.remove(inspect["Id"])
 
     def _create(self):
@@ -180,9 +187,9 @@ class ServerRun:
                 job=self.job, action=order["action"], step="created", started_at=round(time.time(), 3),
                 old_container_id=old_id, old_name=order["container_name"], kept_name=self.kept_name,
                 new_container_id=new, generation=order.get("generation"),
-                old_running=follow.running(old), start_timeout=order.get("start_timeout"),
+                old_running=ours.running(old), start_timeout=order.get("start_timeout"),
                 old_restart_policy=((old or {}).get("HostConfig") or {}).get("RestartPolicy"),
-                old_generation=os.path.basename(transaction.generation_dir(old) or "") or None,
+                old_generation=os.path.basename(ours.generation_dir(old) or "") or None,
                 old_probe=committed.get("probe"), remove_kept=order.get("remove_kept", True),
                 committing=transaction.committed_entry(self, new),
             )  # fmt: skip
@@ -202,7 +209,7 @@ class ServerRun:
             if outcome.kind == "ready":
                 # What was not available: from the order to stop the old one to the first token of the new one.
                 downtime = None
-                if stopped_at is not None and follow.running(old):
+                if stopped_at is not None and ours.running(old):
                     downtime = round(time.monotonic() - stopped_at, 3)
                 reason = "files"
                 return "ok", transaction.commit(self, outcome.seconds, downtime) or ""
@@ -210,7 +217,7 @@ class ServerRun:
         except (StepFailed, EngineError) as exc:
             reason, message = getattr(exc, "reason", reason), exc.message
         evidence = transaction.save_evidence(self, new)
-        self._failed(reason, message, outcome, evidence)
+        self.failed(reason, message, outcome, evidence)
         good, text = transaction.roll_back(self)
         if old and good:
             return "rolled_back", message
@@ -230,8 +237,7 @@ class ServerRun:
     def _bring_up(self, new):
         transaction.note(self, step="starting")
         self.engine.rename(new, self.order["container_name"])
-        self.engine.start(new)
-        self.emit("started", container_id=new)
+        transaction.start(self, new)
         timeout = float(self.order.get("start_timeout") or 600.0)
         return transaction.wait_ready(self, new, self.order.get("probe"), timeout)
 
@@ -250,8 +256,11 @@ class ServerRun:
 
     # what works on the container that is there
 
-    def _start(self, current, restart):
-        order, ident = self.order, current["Id"]
+    def _start(self, current, action):
+        """start, restart, or wait for what somebody else (the engine, a job that died) has started."""
+        order, ident, restart = self.order, current["Id"], action == "restart"
+        if action == "wait" and not ours.running(current):
+            return "stale", "the container does not run any more"
         committed = self.state.get("committed") or {}
         policy = (
             order.get("verified_restart_policy")
@@ -259,7 +268,7 @@ class ServerRun:
             or (current.get("HostConfig") or {}).get("RestartPolicy")
         )
         evidence = None
-        if not follow.running(current):
+        if not ours.running(current):
             evidence = transaction.save_evidence(self, ident)  # why it had ended; the next start writes over it
         transaction.note(
             self,
@@ -275,9 +284,8 @@ class ServerRun:
                 reason = "stop"
                 self._stop_container(current)
             reason = "start"
-            if restart or not follow.running(current):
-                self.engine.start(ident)
-                self.emit("started", container_id=ident)
+            if restart or not ours.running(current):
+                transaction.start(self, ident)
             timeout = float(order.get("start_timeout") or 600.0)
             probe = order.get("probe") or committed.get("probe")
             outcome = transaction.wait_ready(self, ident, probe, timeout)
@@ -288,7 +296,7 @@ class ServerRun:
         self.state["transaction"] = None
         if outcome is None or outcome.kind != "ready":
             transaction.save(self)
-            return self._failed(reason, message, outcome, transaction.save_evidence(self, ident) or evidence)
+            return self.failed(reason, message, outcome, transaction.save_evidence(self, ident) or evidence)
         text = transaction.set_policy(self, ident, policy)
         self._note_record(ident, outcome.seconds)
         transaction.save(self)
@@ -336,7 +344,7 @@ class ServerRun:
                 self.engine.update(current["Id"], transaction.NEVER)
                 self._stop_container(current)
                 self.engine.remove(current["Id"])
-            if kept and self.order.get("remove_kept", True) and label_of(kept) is not None:
+            if kept and self.order.get("remove_kept", True) and ours.label_of(kept) is not None:
                 self.engine.remove(kept["Id"])
         except EngineError as exc:
             raise StepFailed("stop", exc.message)
@@ -359,50 +367,3 @@ class ServerRun:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 os.unlink(path)
-
-    # recovery
-
-    def _recover(self):
-        """Finish what a killed job began. Ends as ``stale``: the controller looks again and plans from what is there."""
-        pending = self.state.get("transaction")
-        leftover = patiently(self.engine.inspect, self.order["container_name"] + ".new")
-        if not pending:
-            if leftover and label_of(leftover) is not None:
-                self.engine.remove(leftover["Id"])
-            return "stale", "nothing was left unfinished"
-        if pending.get("step") == "committed":
-            text = transaction.finish_commit(self)
-            generation = (self.state.get("committed") or {}).get("generation")
-            self.emit("committed", generation=generation, downtime=None)
-            return "stale", text or "the commit was finished"
-        new = pending.get("new_container_id")
-        inspect = patiently(self.engine.inspect, new) if new else None
-        if inspect is not None and follow.running(inspect) and self._answers(inspect, pending):
-            transaction.commit(self, max(0.0, time.time() - (pending.get("started_at") or time.time())), None)
-            return "stale", "the new server already answered; it is committed"
-        if inspect is not None:
-            evidence = transaction.save_evidence(self, new)
-            facts = follow.Outcome("exit", "", follow.exit_facts(inspect)) if not follow.running(inspect) else None
-            self._failed("exit" if facts else "timeout", "its job was killed before the server was ready", facts, evidence)
-        if leftover and leftover["Id"] != new and label_of(leftover) is not None:
-            self.engine.remove(leftover["Id"])
-        good, text = transaction.roll_back(self)
-        if not good:
-            return self._failed("start", text)
-        return "stale", "rolled back" if pending.get("old_container_id") else "what was begun is removed"
-
-    def _answers(self, inspect, pending):
-        probe = (pending.get("committing") or {}).get("probe")
-        if not probe or not probe.get("port"):
-            return False
-        key = transaction.api_key(inspect, probe)
-        self.redactor.add(files.secrets(transaction.generation_dir(inspect)))
-        look = probing.health(probe, key)
-        if look["http"] != 200 or (probe.get("served_name") and probe["served_name"] not in (look["models"] or [])):
-            return False
-        return probe.get("request", "completion") == "none" or probing.token(probe, key)[0] is not None
-
-
-def label_of(inspect):
-    """The server a container belongs to, or None when it is not ours."""
-    return ((inspect.get("Config") or {}).get("Labels") or {}).get(transaction.LABEL)

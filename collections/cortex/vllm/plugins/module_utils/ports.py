@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Who holds a port: listening sockets of the host (``/proc/net/tcp``), their processes, and published container ports."""
+"""Who holds a port: listening sockets (``/proc/net/tcp``), their processes, and ports that containers publish."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANY = ("0.0.0.0", "::")
 
 def _address(text):
     """``0100007F`` or 32 hex digits (words of the host's byte order) as an address."""
-    raw = b"".join(struct.pack("=I", int(text[i:i + 8], 16)) for i in range(0, len(text), 8))
+    raw = b"".join(struct.pack("=I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8))
     return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 

@@ -114,8 +114,8 @@ class Prober(threading.Thread):
     """Asks until the server is ready, in its own thread: an unanswered request never delays the news of a death.
 
     ``answered``: seconds from the start of the thread to the first 200 of /health, or None. ``finished``: an event;
-    afterwards ``text`` is the first token ("" when none is asked for) or ``failure`` says why there is none; ``dying`` when
-    the server may be about to end.
+    afterwards ``text`` is the first token ("" when none is asked for), or ``failure`` says why there is none; ``dying``
+    when the server may be about to end.
     ``wake``: an event set whenever something changed.
     """
 

@@ -50,8 +50,12 @@ def load(state_dir, server):
     except ValueError as exc:
         return None, digest, "{0} is damaged ({1}); remove it and the server is taken on afresh".format(path, exc)
     if state.get("schema") != SCHEMA:
-        return None, digest, "{0} has schema {1}, this collection knows {2}; use the collection that wrote it".format(
-            path, state.get("schema"), SCHEMA
+        return (
+            None,
+            digest,
+            "{0} has schema {1}, this collection knows {2}; use the collection that wrote it".format(
+                path, state.get("schema"), SCHEMA
+            ),
         )
     return state, digest, None
 

@@ -16,11 +16,9 @@ import json
 import os
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, state, trimming
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, state, trimming
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
-LABEL = "cortex.vllm.server"
-MOUNT = "/run/cortex-vllm"
 NEVER = {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}}
 EVIDENCE_LINES = 5000
 EVIDENCE_KEPT = 10
@@ -53,30 +51,26 @@ def patiently(function, *args):
             time.sleep(0.5)
 
 
-def generation_dir(inspect):
-    """The directory on the host that a container sees as /run/cortex-vllm, or None."""
-    for mount in (inspect or {}).get("Mounts") or []:
-        if mount.get("Destination") == MOUNT:
-            return mount.get("Source")
-    return None
-
-
-def api_key(inspect, probe):
-    """The API key of a container, from the secret file of its own generation."""
-    name = (probe or {}).get("api_key")
-    return files.secret(generation_dir(inspect), name) if name else None
-
-
 def wait_ready(ctx, ident, probe, timeout):
     """Follow a container until it is ready and journal what is seen; returns the `Outcome`."""
     inspect = patiently(ctx.engine.inspect, ident)
-    ctx.redactor.add(files.secrets(generation_dir(inspect)))
+    ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
     outcome = follow.until_ready(
-        ctx.engine, ident, probe, api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout
+        ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout
     )
     if outcome.kind == "ready":
         ctx.emit("ready", seconds=round(outcome.seconds, 3), token=outcome.token)
     return outcome
+
+
+def start(ctx, ident):
+    """Start a container on purpose. The launcher's count of failed starts begins anew: else it would back off first."""
+    try:
+        os.unlink(os.path.join(ctx.server_dir, "run", "failed-starts"))
+    except OSError:
+        pass  # there is none, as a rule
+    patiently(ctx.engine.start, ident)
+    ctx.emit("started", container_id=ident)
 
 
 def save_evidence(ctx, ident):
@@ -123,7 +117,7 @@ def save(ctx):
 
 
 def committed_entry(ctx, new_id):
-    """What state.json will hold once the new container is proven; noted with the transaction so `recover` can commit."""
+    """What state.json will hold once the new container is proven; noted beforehand, so that `recover` can commit."""
     order = ctx.order
     record = order.get("record") or {}
     entry = {
@@ -243,12 +237,11 @@ def _restore(ctx, transaction, old):
     if not transaction.get("old_running"):
         set_policy(ctx, old, policy)
         return True, False, "the old container did not run before; it is back under its name, stopped"
-    if not follow.running(inspect):
+    if not ours.running(inspect):
         try:
-            patiently(ctx.engine.start, old)
+            start(ctx, old)
         except EngineError as exc:
             return False, False, "the old container does not start: {0}".format(exc.message)
-        ctx.emit("started", container_id=old)
     committed = ctx.state.get("committed") or {}
     probe = committed.get("probe") if committed.get("container_id") == old else None
     probe = probe or transaction.get("old_probe")

@@ -43,64 +43,80 @@ def missing(path):
     return problem("shard-missing", text, path, AGAIN)
 
 
-def safetensors(path):
-    """``(size in bytes, problem or None)`` of one safetensors file: header and length, not the tensors."""
+class Damaged(Exception):
+    """A weight file is not what it should be: the code of the problem, the text after the file's name, and the fix."""
+
+    def __init__(self, code, text, fix=AGAIN):
+        super().__init__(text)
+        self.code, self.text, self.fix = code, text, fix
+
+
+def examine(path, check):
+    """``(size in bytes, problem or None)`` of a weight file; ``check(stream, size)`` raises `Damaged`."""
+    size = 0
     try:
         size = os.stat(path).st_size
         with open(path, "rb") as stream:
-            head = stream.read(8)
-            if len(head) < 8:
-                return size, problem("shard-truncated", "{0} has only {1} bytes".format(os.path.basename(path), size), path, AGAIN)
-            length = struct.unpack("<Q", head)[0]
-            if head + stream.read(64)[:0] and (head == LFS_POINTER[:8]):
-                return size, problem(
-                    "pointer-file", "{0} is a Git LFS pointer, not the file itself".format(os.path.basename(path)), path,
-                    "run `git lfs pull` in the repository it was cloned from",
-                )  # fmt: skip
-            if length > MAX_HEADER:
-                return size, problem("shard-invalid", "{0} is not a safetensors file".format(os.path.basename(path)), path, AGAIN)
-            if 8 + length > size:
-                return size, problem(
-                    "shard-truncated", "{0} ends inside its header: {1} of at least {2} bytes".format(
-                        os.path.basename(path), size, 8 + length), path, AGAIN,
-                )  # fmt: skip
-            stream.seek(8)
-            raw = stream.read(length)
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                fix = "run `git lfs pull` in the repository it was cloned from"
+                raise Damaged("pointer-file", "is a Git LFS pointer, not the file itself", fix)
+            stream.seek(0)
+            check(stream, size)
     except FileNotFoundError:
         return 0, missing(path)
     except OSError as exc:
-        return 0, _unreadable(path, exc)
+        return size, _unreadable(path, exc)
+    except Damaged as exc:
+        return size, problem(exc.code, "{0} {1}".format(os.path.basename(path), exc.text), path, exc.fix)
+    return size, None
+
+
+def check_safetensors(stream, size):
+    """Eight bytes of length, a JSON header, and as many bytes as its offsets say."""
+    head = stream.read(8)
+    if len(head) < 8:
+        raise Damaged("shard-truncated", "has only {0} bytes".format(size))
+    length = struct.unpack("<Q", head)[0]
+    if length > MAX_HEADER:
+        raise Damaged("shard-invalid", "is not a safetensors file")
+    if 8 + length > size:
+        raise Damaged("shard-truncated", "ends inside its header: {0} of at least {1} bytes".format(size, 8 + length))
     try:
-        header = json.loads(raw.decode("utf-8"))
-        end = max([entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"] or [0])
+        header = json.loads(stream.read(length).decode("utf-8"))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        wanted = 8 + length + max(ends or [0])
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return size, problem("shard-invalid", "{0} has a damaged header".format(os.path.basename(path)), path, AGAIN)
-    wanted = 8 + length + end
+        raise Damaged("shard-invalid", "has a damaged header")
     if size < wanted:
-        return size, problem(
-            "shard-truncated", "{0} has {1} of {2} bytes".format(os.path.basename(path), size, wanted), path, AGAIN
-        )
+        raise Damaged("shard-truncated", "has {0} of {1} bytes".format(size, wanted))
     if size > wanted:
-        return size, problem(
-            "shard-invalid", "{0} has {1} bytes more than its header tells".format(os.path.basename(path), size - wanted),
-            path, AGAIN,
-        )  # fmt: skip
-    return size, None
+        raise Damaged("shard-invalid", "has {0} bytes more than its header tells".format(size - wanted))
 
 
-def plain(path):
-    """``(size, problem or None)`` of a weight file of which only the presence is checked (torch)."""
-    try:
-        size = os.stat(path).st_size
-        with open(path, "rb") as stream:
-            stream.read(1)
-    except FileNotFoundError:
-        return 0, missing(path)
-    except OSError as exc:
-        return 0, _unreadable(path, exc)
+def check_torch(stream, size):
+    """A pickle tells nothing without being run: it only must not be empty."""
     if size == 0:
-        return 0, problem("shard-truncated", "{0} is empty".format(os.path.basename(path)), path, AGAIN)
-    return size, None
+        raise Damaged("shard-truncated", "is empty")
+
+
+def check_gguf(stream, size):
+    """Magic and version, as in llama.cpp's ggml/include/gguf.h."""
+    if size == 0:
+        raise Damaged("shard-truncated", "is empty")
+    magic, version = struct.unpack("<4sI", stream.read(8).ljust(8, b"\0"))
+    if magic != b"GGUF":
+        raise Damaged("gguf-invalid", "is not a GGUF file")
+    if not 1 <= version <= 3:
+        fix = "convert the model again with a current llama.cpp"
+        raise Damaged("gguf-invalid", "has GGUF version {0}; 1 to 3 are known".format(version), fix)
+
+
+def safetensors(path):
+    return examine(path, check_safetensors)
+
+
+def torch(path):
+    return examine(path, check_torch)
 
 
 def gguf(path):
@@ -109,26 +125,12 @@ def gguf(path):
     match = GGUF_SHARD.match(name)
     names = [name]
     if match:
-        total = int(match.group("total"))
-        names = ["{0}-{1:05d}-of-{2:05d}.gguf".format(match.group("stem"), number, total) for number in range(1, total + 1)]
+        stem, total = match.group("stem"), int(match.group("total"))
+        names = ["{0}-{1:05d}-of-{2:05d}.gguf".format(stem, number, total) for number in range(1, total + 1)]
     paths, size, problems = [os.path.join(folder, name) for name in names], 0, []
     for shard in paths:
-        length, found = plain(shard)
+        length, found = examine(shard, check_gguf)
         size += length
-        if found is None:
-            try:
-                with open(shard, "rb") as stream:
-                    magic, version = struct.unpack("<4sI", stream.read(8).ljust(8, b"\0"))
-            except OSError as exc:
-                found = _unreadable(shard, exc)
-            else:
-                if magic != b"GGUF":
-                    found = problem("gguf-invalid", "{0} is not a GGUF file".format(os.path.basename(shard)), shard, AGAIN)
-                elif not 1 <= version <= 3:
-                    found = problem(
-                        "gguf-invalid", "{0} has GGUF version {1}; 1 to 3 are known".format(os.path.basename(shard), version),
-                        shard, "convert the model again with a current llama.cpp",
-                    )  # fmt: skip
         if found:
             problems.append(found)
     return paths, size, problems

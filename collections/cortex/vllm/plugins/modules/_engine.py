@@ -20,7 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch) and V(probe) only read. V(apply) and V(fetch) do nothing in check mode, and say so.
+      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply) and V(fetch) do nothing, and
+        say so.
   diff_mode:
     support: none
   idempotent:
@@ -103,20 +104,27 @@ message:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cortex.vllm.plugins.module_utils import client, fetch, job, look, observe, watch
+
+from ansible_collections.cortex.vllm.plugins.module_utils import client, files
 
 SCHEMA = 1
 
 
 def run_step(module):
-    """The answer of the step that was asked for."""
+    """The answer of the step. Each one loads its own part only: what comes in an archive is compiled each time."""
     params, request = module.params, module.params["request"]
     step = params["step"]
     if step == "observe":
+        from ansible_collections.cortex.vllm.plugins.module_utils import observe
+
         return {"observation": observe.observe(request, params, module)}
     if step == "watch":
+        from ansible_collections.cortex.vllm.plugins.module_utils import watch
+
         return watch.watch(request)
     if step == "probe":
+        from ansible_collections.cortex.vllm.plugins.module_utils import look
+
         return look.look(request, params)
     if module.check_mode:
         text = "check mode: nothing was done"
@@ -124,7 +132,11 @@ def run_step(module):
             return {"job": request.get("job"), "jobs": {}, "message": text}
         return {"done": False, "image_id": None, "message": text, "progress": {}}
     if step == "fetch":
+        from ansible_collections.cortex.vllm.plugins.module_utils import fetch
+
         return fetch.fetch(request, params)
+    from ansible_collections.cortex.vllm.plugins.module_utils import job
+
     return dict(job.apply(request, params["secrets"], params), changed=True)
 
 
@@ -134,7 +146,7 @@ def main():
             step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe"]},
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
-            **client.CONNECTION
+            **client.CONNECTION,
         ),
         supports_check_mode=True,
     )
@@ -150,10 +162,10 @@ def main():
         answer = run_step(module)
     except client.EngineError as exc:
         module.fail_json(msg=exc.message, kind=exc.kind)
-    except job.Refused as exc:
+    except files.RequestRefused as exc:
         module.fail_json(msg=str(exc), kind="refused")
     except (OSError, ValueError, KeyError) as exc:
-        module.fail_json(msg=job.explain(exc, module.params["request"]), kind="files")
+        module.fail_json(msg=files.explain_request(exc, module.params["request"]), kind="files")
     module.exit_json(**dict({"changed": False}, **answer))
 
 
