@@ -24,6 +24,7 @@ INTERPRETERS = (
     "/usr/local/bin/python3",
 )
 OLDEST_SDK = (5, 0)
+CHECK_HOST = "Start the engine, or correct docker_host and the tls options."
 
 # Options of every task that talks to the engine; documented by the fragment `cortex.vllm._engine`.
 CONNECTION = {
@@ -44,10 +45,15 @@ class EngineError(Exception):
     ``not_found``, ``conflict``, ``refused`` (the engine said no), ``timeout``, ``connection`` (lost on the way).
     """
 
-    def __init__(self, kind, message):
+    def __init__(self, kind, message, fix=""):
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.fix = fix
+
+    def full(self):
+        """Cause and what to do, for where no finding says it."""
+        return "{0}. {1}".format(self.message, self.fix) if self.fix else self.message
 
 
 def _without_setuptools(name):
@@ -84,9 +90,11 @@ def load_sdk():
     except ImportError as exc:
         raise EngineError(
             "sdk_missing",
-            "the Docker SDK for Python cannot be imported by {0} (Python {1}): {2}. Install the distribution's package "
-            "python3-docker (Debian, Ubuntu) or python3-docker from EPEL, or set ansible_python_interpreter "
-            "to the Python that has it".format(sys.executable, sys.version.split()[0], exc),
+            "the Docker SDK for Python cannot be imported by {0} (Python {1}): {2}".format(
+                sys.executable, sys.version.split()[0], exc
+            ),
+            "Install the distribution's package python3-docker (on Red Hat: from EPEL), or set "
+            "ansible_python_interpreter to the Python that has it.",
         )
     return sdk
 
@@ -116,7 +124,7 @@ def _version_tuple(text):
 def facts(params):
     """``(Engine or None, engine facts)`` for an observation; never raises. ``params``: the module's parameters."""
     answer = {
-        "status": "ok", "message": "", "name": None, "version": None, "api_version": None, "sdk_version": None,
+        "status": "ok", "message": "", "fix": "", "architecture": None, "name": None, "version": None, "api_version": None, "sdk_version": None,
         "sdk_path": None, "runtimes": [], "cgroup_version": None, "root_dir": None, "warnings": [],
     }  # fmt: skip
     try:
@@ -124,7 +132,7 @@ def facts(params):
         engine = Engine(params)
         version, info = engine.version(), engine.info()
     except EngineError as exc:
-        answer.update(status=exc.kind if exc.kind != "connection" else "not_running", message=exc.message)
+        answer.update(status=exc.kind if exc.kind != "connection" else "not_running", message=exc.message, fix=exc.fix)
         if exc.kind in ("refused", "timeout"):
             answer["status"] = "not_running"
         return None, answer
@@ -133,6 +141,7 @@ def facts(params):
         name="podman" if any("podman" in part.lower() for part in components) else "docker",
         version=version.get("Version"),
         api_version=engine.api_version,
+        architecture=info.get("Architecture"),
         runtimes=sorted(info.get("Runtimes") or {}),
         cgroup_version=str(info.get("CgroupVersion") or "") or None,
         root_dir=info.get("DockerRootDir"),
@@ -168,8 +177,8 @@ def _look_at_socket(host):
     if code in (errno.EACCES, errno.EPERM):
         raise EngineError(
             "denied",
-            "no permission on {0} as uid {1}: run the task with become: true, or add the user to the group "
-            "that owns the socket".format(path, os.getuid()),
+            "uid {0} has no permission on {1}".format(os.getuid(), path),
+            "Run the task with become: true, or add the user to the group that owns the socket.",
         )
     folders = os.environ.get("PATH", "").split(":") + ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
     installed = [
@@ -177,13 +186,15 @@ def _look_at_socket(host):
     ]
     if code == errno.ENOENT and not installed:
         raise EngineError(
-            "absent", "there is no container engine: {0} does not exist and neither dockerd nor podman is installed. "
-            "Install one (Debian, Ubuntu: docker.io), or set docker_host".format(path)
-        )  # fmt: skip
+            "absent",
+            "{0} does not exist, and neither dockerd nor podman is installed".format(path),
+            "Install an engine (Debian, Ubuntu: docker.io), or set docker_host.",
+        )
     raise EngineError(
-        "not_running", "the container engine does not run: {0}: {1}. Start it (systemctl start docker), "
-        "or set docker_host to the socket it listens on".format(path, text)
-    )  # fmt: skip
+        "not_running",
+        "cannot connect to {0}: {1}".format(path, text),
+        "Start the engine (systemctl start docker), or set docker_host to the socket it listens on.",
+    )
 
 
 class Engine:
@@ -200,8 +211,8 @@ class Engine:
         if _version_tuple(version) < OLDEST_SDK:
             raise EngineError(
                 "incompatible",
-                "the Docker SDK {0} in {1} is older than 5.0; install the distribution's python3-docker, and remove "
-                "a copy of pip that hides it".format(version, path),
+                "the Docker SDK {0} in {1} is older than 5.0".format(version, path),
+                "Install the distribution's python3-docker, and remove a copy of pip that hides it.",
             )
         host = params.get("docker_host") or CONNECTION["docker_host"]["default"]
         _look_at_socket(host)
@@ -219,14 +230,14 @@ class Engine:
             if re.search("Not supported URL scheme|supported API version|version .* is too (old|new)", text):
                 raise EngineError(
                     "incompatible",
-                    "the Docker SDK {0} in {1} and the engine at {2} do not understand each other: {3}. Install the "
-                    "distribution's python3-docker in the version that belongs to its python3-requests".format(
+                    "the Docker SDK {0} in {1} and the engine at {2} do not understand each other: {3}".format(
                         version, path, host, text
                     ),
+                    "Install the distribution's python3-docker in the version that belongs to its python3-requests.",
                 )
-            raise EngineError("not_running", "the engine at {0} does not answer: {1}".format(host, text))
+            raise EngineError("not_running", "the engine at {0} does not answer: {1}".format(host, text), CHECK_HOST)
         except Exception as exc:  # a wrong URL is a ValueError here, a UnicodeError there
-            raise EngineError("not_running", "docker_host {0!r} cannot be used: {1}".format(host, exc))
+            raise EngineError("not_running", "docker_host {0!r} cannot be used: {1}".format(host, exc), CHECK_HOST)
 
     def clone(self, timeout=None):
         """Another connection to the same engine, for another thread; ``timeout`` in seconds."""

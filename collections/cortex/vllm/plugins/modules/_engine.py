@@ -161,7 +161,7 @@ def main():
     try:
         answer = run_step(module)
     except client.EngineError as exc:
-        module.fail_json(msg=exc.message, kind=exc.kind)
+        module.fail_json(msg=exc.full(), kind=exc.kind)
     except files.RequestRefused as exc:
         module.fail_json(msg=str(exc), kind="refused")
     except (OSError, ValueError, KeyError) as exc:
