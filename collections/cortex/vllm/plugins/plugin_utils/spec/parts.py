@@ -140,9 +140,9 @@ class Log(Part):
     @model_validator(mode="before")
     @classmethod
     def _options_of_the_driver(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "options" not in value and value.get("driver") not in (None, "json-file", "local"):
-            return {**value, "options": {}}  # other drivers refuse options that they do not know
-        return value
+        if not isinstance(value, dict) or "options" in value or value.get("driver") in (None, "json-file", "local"):
+            return value
+        return {**value, "options": {}}  # other drivers refuse options that they do not know
 
     @field_validator("options", mode="before")
     @classmethod
@@ -176,7 +176,7 @@ class Secrets(Part):
             if key in ("PATH", "HOME", "IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", *RESERVED_ENV):
                 raise Problem("is not a secret and decides how the server runs", "Leave it out", at=(key,))
             value = {**value, key: _secret(item, (key,))}
-        return value
+        return {key: item for key, item in value.items() if item is not None}
 
     def values(self) -> dict[str, str]:
         """Environment variable to value, in the order of the names. Secret: hand it on, never show it."""
@@ -248,6 +248,8 @@ def environment(value: Any) -> Any:
     problems: list[Problem] = []
     result: dict[str, str] = {}
     for key, item in value.items():
+        if item is None:
+            continue  # not set
         if isinstance(item, bool):
             problems.append(
                 Problem(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import pathlib
@@ -175,7 +176,8 @@ def test_a_stop_during_the_wait_ends_it(shell: list[str], box: Box) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=5) == -signal.SIGTERM
     finally:
-        os.killpg(process.pid, signal.SIGKILL)  # its sleep, which a container's init would end
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its sleep, which a container's init would end
 
 
 def test_the_image_s_own_cache_is_kept(shell: list[str], box: Box, tmp_path: pathlib.Path) -> None:
