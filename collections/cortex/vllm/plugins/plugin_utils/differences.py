@@ -101,12 +101,14 @@ def compare(
     actual["image"] = _image_id(inspect.get("Image"))
     if restart_policy is not None:
         planned["restart_policy"] = engine_view.restart_policy(restart_policy)
-    found = [*_engine_choices(body, host), *_mounts(body, inspect), *_networks(body, inspect, networks)]
+    found = [*_engine_choices(body, host, engine), *_mounts(body, inspect), *_networks(body, inspect, networks)]
     variables = _environment(body, config.get("Env") or {}, image, salt, recorded, engine)
     found += variables if image_config is not None else [item for item in variables if item.after is not None]
     if image_config is None:
         # Without the image nobody can tell its own labels, command and health check from hand-made ones.
         _forget_image(planned, actual, body)
+    if engine == "podman":
+        engine_defaults.forget_podman(planned, actual, body)
     found += _fields(actual, planned)
     found += _hostname(body, inspect)
     return sorted((dataclasses.replace(item, cause=cause) for item in found), key=lambda item: item.field)
@@ -267,13 +269,15 @@ def _environment(
     return found
 
 
-def _engine_choices(body: Mapping[str, Any], host: Mapping[str, Any]) -> list[Difference]:
+def _engine_choices(body: Mapping[str, Any], host: Mapping[str, Any], engine: str) -> list[Difference]:
     asked = body.get("HostConfig") or {}
     planned, actual = engine_defaults.chosen(asked), engine_defaults.chosen(host)
     found = []
     for name, new in planned.items():
         old = actual[name]
         if old == new or (name == "log_options" and not planned["log_driver"]):
+            continue
+        if engine == "podman" and engine_defaults.podman_hides(name, old, new):
             continue
         kind: Kind = "in_place" if name in IN_PLACE else "replace"
         if new is None:

@@ -68,3 +68,32 @@ def is_default(name: str, value: Any, asked: Mapping[str, Any], host: Mapping[st
         limits = [one.get("Memory") or 0 for one in (asked, host)]
         return value in (-1, *limits, *(2 * limit for limit in limits))
     return isinstance(value, (str, int)) and value in DEFAULTS.get(name, ())
+
+
+def podman_hides(name: str, reported: Any, planned: Any) -> bool:
+    """Whether podman's Docker API reports this field without regard to what was asked (seen with 4.3).
+
+    Options of the log driver are left out, and a private IPC namespace is called shareable.
+    """
+    return (name == "log_options" and reported is None) or (
+        name == "ipc_mode" and (reported, planned) == ("shareable", "private")
+    )
+
+
+def forget_podman(planned: dict[str, Any], actual: dict[str, Any], body: Mapping[str, Any]) -> None:
+    """Drop what podman's Docker API cannot show from both flat views (seen with 4.3).
+
+    Device requests are never reported, an image's health check is not shown with the image, a stop timeout that nobody
+    asked for reads 0, and every container gets two limits of its own.
+    """
+    hidden = set()
+    if not any(name.startswith("gpus") for name in actual):
+        hidden |= {name for name in planned if name.startswith("gpus")}
+    if not body.get("Healthcheck"):
+        hidden |= {name for name in actual if name.startswith("healthcheck.")}
+    if body.get("StopTimeout") is None:
+        hidden.add("stop_timeout")
+    hidden |= {name for name in ("ulimits.nofile", "ulimits.nproc") if name not in planned}
+    for name in hidden:
+        planned.pop(name, None)
+        actual.pop(name, None)

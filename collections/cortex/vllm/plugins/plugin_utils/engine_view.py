@@ -27,22 +27,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _ANONYMOUS_VOLUME = re.compile(r"^[0-9a-f]{64}$")
-#: Capabilities that podman gives by default: dropping ALL is reported as dropping each of these (containers-common).
-_PODMAN_CAPABILITIES = frozenset(
-    [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    ]
+#: Capabilities of a container by default: Docker's, and podman's, which its Docker API reports as Docker's less three
+#: (containers-common, ``default_capabilities``).
+_DOCKER_CAPABILITIES = frozenset(
+    ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"]
+    + ["SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"]
 )
+_PODMAN_CAPABILITIES = _DOCKER_CAPABILITIES - {"AUDIT_WRITE", "MKNOD", "NET_RAW"}
+#: Options of every tmpfs (moby oci_linux.go, podman pkg/util/mountOpts.go), which podman spells out.
+_TMPFS_DEFAULTS = frozenset({"nodev", "nosuid", "rprivate", "rw", "tmpcopyup"})
 #: Environment that podman adds to every container.
 PODMAN_ENVIRONMENT = frozenset({"container", "HOME", "HOSTNAME", "PATH", "TERM"})
 #: Health check fields and what the engine takes for zero (moby daemon/health.go), nanoseconds.
@@ -108,14 +101,9 @@ def view(
     flat["stop_signal"] = _signal(config.get("StopSignal") or image.get("StopSignal"))
     flat["stop_timeout"] = 10 if config.get("StopTimeout") is None else int(config["StopTimeout"])
     flat["restart_policy"] = restart_policy(host.get("RestartPolicy"))
-    flat["cap_add"] = _capabilities(host.get("CapAdd"))
-    flat["cap_drop"] = _capabilities(host.get("CapDrop"))
-    if (
-        engine == "podman"
-        and flat["cap_drop"]
-        and set(flat["cap_drop"]) | set(flat["cap_add"] or ()) >= _PODMAN_CAPABILITIES
-    ):
-        flat["cap_drop"] = ["ALL"]
+    flat["cap_add"], flat["cap_drop"] = _capabilities(host, engine)
+    for name in ("pid_mode", "uts_mode", "userns_mode"):
+        flat[name] = None if flat[name] == "private" else flat[name]  # podman's word for the default
     flat["security_opt"] = _security(host)
     flat["extra_hosts"] = sorted(str(item).replace("=", ":", 1) for item in host.get("ExtraHosts") or ()) or None
     flat["cpus"] = _cpus(host)
@@ -166,8 +154,21 @@ def restart_policy(value: Mapping[str, Any] | None) -> str:
     return f"{name}:{tries}" if name == "on-failure" and tries else str(name)
 
 
-def _capabilities(value: Iterable[str] | None) -> list[str] | None:
-    return sorted({str(item).upper().removeprefix("CAP_") for item in value or ()}) or None
+def _capabilities(host: Mapping[str, Any], engine: str) -> tuple[list[str] | None, list[str] | None]:
+    """Added and dropped capabilities, without prefixes.
+
+    podman reports what ``ALL`` stands for one by one, and drops three more than it was told to. So there both lists are
+    made again from the capabilities that a container really has.
+    """
+    add, drop = (
+        {str(item).upper().removeprefix("CAP_") for item in host.get(key) or ()} for key in ("CapAdd", "CapDrop")
+    )
+    if engine == "podman" and not host.get("Privileged"):
+        default = frozenset() if "ALL" in drop else _DOCKER_CAPABILITIES
+        has = ((default & _PODMAN_CAPABILITIES) - drop) | add
+        add, drop = set(has - _PODMAN_CAPABILITIES), set(_PODMAN_CAPABILITIES - has)
+        drop = {"ALL"} if drop == _PODMAN_CAPABILITIES else drop
+    return sorted(add) or None, sorted(drop) or None
 
 
 def _security(host: Mapping[str, Any]) -> list[str] | None:
@@ -231,9 +232,11 @@ def _ports(bindings: Mapping[str, Any]) -> dict[str, Any]:
     """``8000/tcp`` -> sorted ``address:port``; no address is every address."""
     found: dict[str, Any] = {}
     for port, targets in bindings.items():
+        if not targets:
+            continue  # exposed by the image, not published: podman lists it all the same
         key = port if "/" in port else f"{port}/tcp"
         found[key] = sorted(
-            f"{target.get('HostIp') or '0.0.0.0'}:{target.get('HostPort') or 'any'}" for target in targets or [{}]
+            f"{target.get('HostIp') or '0.0.0.0'}:{target.get('HostPort') or 'any'}" for target in targets
         )
     return found
 
@@ -320,7 +323,7 @@ def _tmpfs(options: Mapping[str, Any]) -> str:
 
 
 def _tmpfs_text(options: Any) -> str:
-    parts = sorted(part for part in str(options or "").split(",") if part)
+    parts = sorted(part for part in str(options or "").split(",") if part and part not in _TMPFS_DEFAULTS)
     return " ".join(["tmpfs", *parts])
 
 
