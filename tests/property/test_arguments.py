@@ -24,6 +24,10 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.server import REF
 #: The two ends, the two entrypoints, and every kind of flag are among these.
 VERSIONS = ("0.6.0", "0.8.4", "0.10.2", "0.20.2", "0.32.0", "0.33.0")
 
+BASE: dict[str, Any] = {"name": "x", "image": "y", "model": "o/m"}
+#: What is declared elsewhere, or changes which other arguments there are.
+NOT_ARGUMENTS = {*RESERVED_ARGUMENTS, *REFUSED_ARGUMENTS, "headless"}
+
 
 def human_int(text: str) -> float | int | str:
     """vLLM's integers with a unit (vllm/utils/argparse_utils.py, human_readable_int)."""
@@ -94,7 +98,7 @@ def values_of(flag: Flag) -> st.SearchStrategy[Any]:
     else:
         one = {
             "int": st.integers(-(10**9), 10**12),
-            "human_int": st.integers(0, 10**9) | st.builds("{}{}".format, st.integers(0, 99), st.sampled_from("kKmMgG")),
+            "human_int": st.integers(0, 10**9) | st.from_regex(r"[0-9]{1,2}[kKmMgG]", fullmatch=True),
             "float": st.floats(allow_nan=False, allow_infinity=False),
         }.get(flag.type, TEXT)
     if flag.words:
@@ -102,8 +106,8 @@ def values_of(flag: Flag) -> st.SearchStrategy[Any]:
     if flag.kind == "json":
         return st.dictionaries(TEXT, JSON, max_size=3) | st.lists(JSON, max_size=3)
     if flag.kind == "list":
-        size = {"min_size": flag.nargs, "max_size": flag.nargs} if isinstance(flag.nargs, int) else {"min_size": 1, "max_size": 4}
-        return st.lists(one, **size)  # type: ignore[arg-type]
+        least, most = (flag.nargs, flag.nargs) if isinstance(flag.nargs, int) else (1, 4)
+        return st.lists(one, min_size=least, max_size=most)
     return one
 
 
@@ -133,14 +137,14 @@ def test_a_parser_reads_back_what_was_declared(version: str, data: st.DataObject
     usable = sorted(
         name
         for name, flag in release.flags.items()
-        if not {name.removeprefix("--").replace("-", "_"), flag.dest} & ({*RESERVED_ARGUMENTS, *REFUSED_ARGUMENTS} | {"headless"})
+        if not {name.removeprefix("--").replace("-", "_"), flag.dest} & NOT_ARGUMENTS
         and not (flag.only == "serve" and not release.model_positional)
     )
     names = data.draw(st.lists(st.sampled_from(usable), unique=True, max_size=6))
     wanted = {name: data.draw(values_of(release.flags[name]), label=name) for name in names}
     assume(all(fits(release.flags[name], value) for name, value in wanted.items()))
     spell = data.draw(st.sampled_from([str, lambda name: name[2:], lambda name: name[2:].replace("-", "_")]))
-    (made,) = spec.load([{"name": "x", "image": "y", "model": "o/m", "engine_args": {spell(n): v for n, v in wanted.items()}}])
+    (made,) = spec.load([{**BASE, "engine_args": {spell(name): value for name, value in wanted.items()}}])
 
     rendered = rendering.arguments(made, release)
 
@@ -158,5 +162,5 @@ def test_a_parser_reads_back_what_was_declared(version: str, data: st.DataObject
             assert found == expected(flag, value), name
     # The same declaration, written in another order, is the same command line.
     turned = {spell(name): wanted[name] for name in reversed(list(wanted))}
-    (again,) = spec.load([{"name": "x", "image": "y", "model": "o/m", "engine_args": turned}])
+    (again,) = spec.load([{**BASE, "engine_args": turned}])
     assert rendering.arguments(again, release).argv == rendered.argv

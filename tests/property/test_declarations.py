@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever stands in an inventory is loaded or refused with findings: never a traceback, never a secret in a message."""
+"""Whatever stands in an inventory is loaded or refused with findings: no traceback, no secret in a message."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ def test_containers_too(fields: dict[str, Any]) -> None:
     rendering.render_container(made, IMAGE, [], "/var/lib/cortex-vllm", "salt")
 
 
-@given(st.dictionaries(st.text(max_size=3), ANYTHING, max_size=4), st.dictionaries(st.text(max_size=3), ANYTHING, max_size=4))
+MAPPINGS = st.dictionaries(st.text(max_size=3), ANYTHING, max_size=4)
+
+
+@given(MAPPINGS, MAPPINGS)
 def test_merging(below: dict[str, Any], above: dict[str, Any]) -> None:
     merged = spec.merge(below, above)
     assert set(merged) == (set(below) | set(above)) - {key for key, value in above.items() if value is None}

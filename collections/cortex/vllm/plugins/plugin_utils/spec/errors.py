@@ -109,12 +109,16 @@ class Place:
         """
         if any(part == "secrets" or (isinstance(part, str) and looks_secret(part)) for part in location):
             return None
-        found = self.written
+        found, name = self.written, None
         for part in location:
             inner = _at(found, (part,))
             if inner is _ABSENT:
                 break
+            if isinstance(found, Mapping):
+                name = next((key for key in found if str(key) == part), None)
             found = inner
+        if found is None or isinstance(found, bool):
+            return name  # true, false and null carry no line; their key does
         return next((key for key in found if key != "name"), None) if isinstance(found, Mapping) else found
 
     def finding(

@@ -182,6 +182,8 @@ def test_origin_is_what_the_person_wrote() -> None:
     findings = refused({"chat": {**BASE, "bind": value, key: "x"}})
     assert findings[0].origin is value
     assert next(item for item in findings if item.code == "spec.unknown-field").origin is key
+    switch = Tagged("init")
+    assert refused({"chat": {**BASE, "env": {switch: True}}})[0].origin is switch, "a boolean cannot carry its line"
     first = Tagged("image")
     missing = refused({"chat": {first: "x", "secrets": {"api_key": HUNTER}}})[0]
     assert missing.origin is first, "the first key stands in for what is missing"
