@@ -57,13 +57,13 @@ def test_a_whole_directory(tmp_path):
 @pytest.mark.parametrize(
     "change, code",
     [
-        (dict(cut=1), "model.shard-truncated"),
-        (dict(cut=120), "model.shard-truncated"),
-        (dict(more=5), "model.shard-invalid"),
-        (dict(header=b"{"), "model.shard-invalid"),
-        (dict(header=b"\xff\xfe"), "model.shard-invalid"),
-        (dict(header=b"[]"), "model.shard-invalid"),
-        (dict(header=b'{"w": {"data_offsets": []}}'), "model.shard-invalid"),
+        ({"cut": 1}, "model.shard-truncated"),
+        ({"cut": 120}, "model.shard-truncated"),
+        ({"more": 5}, "model.shard-invalid"),
+        ({"header": b"{"}, "model.shard-invalid"),
+        ({"header": b"\xff\xfe"}, "model.shard-invalid"),
+        ({"header": b"[]"}, "model.shard-invalid"),
+        ({"header": b'{"w": {"data_offsets": []}}'}, "model.shard-invalid"),
     ],
 )
 def test_a_damaged_shard(tmp_path, change, code):
@@ -207,7 +207,7 @@ def gguf(path, magic=b"GGUF", version=3):
 def test_gguf_files(tmp_path):
     found = model_files.look(str(gguf(tmp_path / "tiny.gguf")))
     assert (found["status"], found["format"], found["files"], found["bytes"]) == ("complete", "gguf", 1, 40)
-    assert codes(model_files.look(str(gguf(tmp_path / "a.gguf", b"GGML")))) [0] == "model.gguf-invalid"
+    assert codes(model_files.look(str(gguf(tmp_path / "a.gguf", b"GGML"))))[0] == "model.gguf-invalid"
     assert codes(model_files.look(str(gguf(tmp_path / "b.gguf", version=9))))[0] == "model.gguf-invalid"
 
 

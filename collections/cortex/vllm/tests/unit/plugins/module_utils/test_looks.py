@@ -1,0 +1,400 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is read from /proc, from the file system, from the engine's answers and over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from ansible_collections.cortex.vllm.plugins.module_utils import (
+    client,
+    fetch,
+    follow,
+    job,
+    ours,
+    paths,
+    ports,
+    probing,
+    trimming,
+)
+from ansible_collections.cortex.vllm.plugins.module_utils.files import RequestRefused
+
+HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+LINE = "   0: {0} 00000000:0000 {1} 00000000:00000000 00:00000000 00000000     0        0 {2} 1 x 100 0 0 10 0\n"
+
+
+@pytest.fixture
+def proc(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text(
+        HEAD + LINE.format("0100007F:1F40", "0A", 111) + LINE.format("00000000:1F90", "0A", 112)
+        + LINE.format("0100007F:1F41", "01", 113)
+    )  # fmt: skip
+    (tmp_path / "net" / "tcp6").write_text(HEAD + LINE.format("0" * 32 + ":2328", "0A", 114))
+    (tmp_path / "42" / "fd").mkdir(parents=True)
+    (tmp_path / "42" / "comm").write_bytes(b"pyth\xffn\n")
+    os.symlink("socket:[111]", str(tmp_path / "42" / "fd" / "3"))
+    (tmp_path / "43").mkdir()
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address, port, held",
+    [
+        ("127.0.0.1", 8000, "127.0.0.1"),
+        ("0.0.0.0", 8000, "127.0.0.1"),
+        ("127.0.0.2", 8000, None),
+        ("127.0.0.1", 8080, "0.0.0.0"),
+        ("127.0.0.1", 8001, None),  # a connection, not a listener
+        ("127.0.0.1", 9000, "::"),
+        ("::1", 9000, "::"),
+        ("127.0.0.1", 9001, None),
+    ],
+)
+def test_who_holds_a_port(proc, address, port, held):
+    found = ports.look([{"address": address, "port": port}], [], proc)[str(port)]
+    assert (found or {}).get("address") == held
+    if port == 8000 and held:
+        assert found["pid"] == 42 and found["process"] == "pyth\ufffdn"
+
+
+def test_a_published_port_names_its_container(proc):
+    short = [{"Names": ["/other"], "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 7000, "Type": "tcp"}]}]
+    found = ports.look([{"address": "127.0.0.1", "port": 7000}, {"address": None, "port": 7001}], short, proc)
+    assert found["7000"]["container"] == "other" and found["7001"] is None
+
+
+def test_no_proc_means_no_holders(tmp_path):
+    assert ports.look([{"address": "127.0.0.1", "port": 1}], [], str(tmp_path / "none")) == {"1": None}
+
+
+def test_paths(tmp_path):
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "f").chmod(0o640)
+    (tmp_path / "l").symlink_to("nowhere")
+    assert paths.look(str(tmp_path / "f"))["mode"] == "0640" and paths.look(str(tmp_path))["kind"] == "directory"
+    assert paths.look("/dev/null")["kind"] == "device"
+    assert paths.look(str(tmp_path / "no"))["message"] is None
+    assert "nowhere" in paths.look(str(tmp_path / "l"))["message"]
+    for odd in ("x\0y", str(tmp_path / "f" / "below"), "/" + "x" * 5000):
+        found = paths.look(odd)
+        assert found["exists"] is False and found["message"]
+
+
+def test_the_host(tmp_path):
+    found = paths.host([str(tmp_path / "not" / "yet"), None])
+    assert (
+        found["cpus"] >= 1 and found["memory_total"] > 0 and found["selinux"] in ("disabled", "permissive", "enforcing")
+    )
+    assert list(found["disk"]) == [str(tmp_path / "not" / "yet")]
+    assert found["disk"][str(tmp_path / "not" / "yet")]["total"] > 0
+
+
+INSPECT = {
+    "Id": "a", "Name": "/c", "Created": "", "Image": "sha256:1", "RestartCount": 0, "Path": "secret-path",
+    "State": {"Running": True, "Health": {"Status": "healthy", "Log": [{"Output": "1"}, {"Output": "x" * 9999}]}},
+    "Config": {"Env": ["A=1=2", "B", "NVIDIA_VISIBLE_DEVICES=0"], "Labels": {"cortex.vllm.server": "chat"}},
+    "HostConfig": {"Runtime": "runc"}, "Mounts": [{"Destination": "/run/cortex-vllm", "Source": "/s/g1"}],
+    "NetworkSettings": {"Ports": {}, "Networks": {}, "SandboxID": "x"},
+}  # fmt: skip
+
+
+def test_a_trimmed_container_has_no_values():
+    found = trimming.container(INSPECT, "salt")
+    assert found["Config"]["Env"]["A"] == trimming.digest("salt", "1=2") != trimming.digest("other", "1=2")
+    assert found["Config"]["Env"]["B"] == trimming.digest("salt", "")
+    assert "Path" not in found and set(found["NetworkSettings"]) == {"Ports", "Networks"}
+    assert len(json.dumps(found["State"])) < 1000 and found["VisibleDevices"] == "0"
+    assert INSPECT["Config"]["Env"][0] == "A=1=2"  # the original is left as it is
+    assert trimming.evidence(INSPECT)["Config"]["Env"] == ["A", "B", "NVIDIA_VISIBLE_DEVICES"]
+    assert ours.label_of(INSPECT) == "chat" and ours.generation_dir(INSPECT) == "/s/g1" and ours.running(INSPECT)
+    json.dumps(trimming.container({}, "salt")), json.dumps(trimming.image({}, None))
+
+
+@pytest.mark.parametrize(
+    "host, holds",
+    [
+        ({}, False),
+        ({"DeviceRequests": [{"Capabilities": [["gpu"]], "Count": -1}]}, True),
+        ({"DeviceRequests": [{"Driver": "cdi", "DeviceIDs": ["nvidia.com/gpu=0"]}]}, True),
+        ({"DeviceRequests": [{"Capabilities": [["tpu"]]}]}, False),
+        ({"Devices": [{"PathOnHost": "/dev/nvidia0"}]}, True),
+        ({"Devices": [{"PathOnHost": "/dev/fuse"}]}, False),
+        ({"Runtime": "nvidia"}, True),
+    ],
+)
+def test_who_holds_gpus(host, holds):
+    assert trimming.holds_gpus(dict(INSPECT, HostConfig=host)) is holds
+
+
+RULES = [
+    {"phase": "import", "pattern": "importing", "percent": None},
+    {"phase": "load", "pattern": r"shards:\s+(?P<p>\S+)%", "percent": "p"},
+    {"phase": "serve", "pattern": "complete", "percent": None},
+]
+
+
+def test_phases_go_forward_and_tell_each_ten_percent():
+    phases = follow.Phases(RULES)
+    lines = ["x", "importing", "importing", "shards: 1%", "shards: 9%", "shards: 12%", "importing", "shards: x%",
+             "shards: 200%", "complete", "shards: 5%"]  # fmt: skip
+    seen = [(change["phase"], change["percent"]) for change in map(phases.feed, lines) if change]
+    assert seen == [("import", None), ("load", 1), ("load", 12), ("load", 100), ("serve", None)]
+
+
+@pytest.mark.parametrize("rule", [{"phase": "x", "pattern": "("}, {"phase": "x"}, None, {"phase": "x", "pattern": 3}])
+def test_a_bad_phase_rule_is_named(rule):
+    with pytest.raises(ValueError):
+        follow.Phases([rule])
+
+
+def test_times_of_the_engine_compare():
+    assert follow.sortable("2026-11-22T13:00:00.5Z") < follow.sortable("2026-11-22T13:00:00.512345678Z")
+    assert follow.sortable("2026-11-22T13:00:00Z") < follow.sortable("2026-11-22T13:00:00.000000001Z")
+    assert follow.sortable("nonsense") == "" and follow.epoch("nonsense") == 0
+    assert follow.epoch("1970-01-01T00:01:00.5Z") == 60
+
+
+def test_exit_facts():
+    state = {"ExitCode": 137, "OOMKilled": True, "Error": "", "StartedAt": "2026-11-22T13:00:00.1Z",
+             "FinishedAt": "2026-11-22T13:00:09.1Z"}  # fmt: skip
+    assert follow.exit_facts({"State": state}) == {"code": 137, "oom": True, "error": None, "seconds": 9.0}
+    never = dict(state, StartedAt="0001-01-01T00:00:00Z")
+    assert follow.exit_facts({"State": never})["seconds"] is None
+
+
+class Logs:
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def logs(self, *args):
+        return iter(self.chunks)
+
+    def close(self):
+        pass
+
+
+def test_log_bytes_of_any_kind():
+    since = "2026-11-22T13:00:00.000000000"
+    chunks = [
+        b"2026-11-22T12:59:59.9Z of an earlier start\n2026-11-22T13:00:01.0Z broken \xff\xfe by",
+        b"tes\n2026-11-22T13:00:02.0Z \rshards:  10%\rshards:  20%\n2026-11-22T13:00:03.0Z " + b"x" * 9000 + b"\n",
+        b"2026-11-22T13:00:04.0Z key hunter22\n2026-11-22T13:00:05.0Z no newline",
+    ]
+    phases = []
+    reader = follow.LogReader(
+        Logs(chunks), "c", since, RULES, lambda text: text.replace("hunter22", "***"), phases.append, threading.Event()
+    )
+    reader.run()
+    assert list(reader.lines)[:3] == ["broken \ufffd\ufffd bytes", "shards:  10%", "shards:  20%"]
+    assert len(reader.lines[3]) == follow.LINE_LENGTH and list(reader.lines)[4:] == ["key ***", "no newline"]
+    assert [change["percent"] for change in phases] == [10, 20] and reader.ended.is_set()
+
+
+class Server:
+    """vLLM as the probe sees it; ``answers``: path to (status, bytes)."""
+
+    def __init__(self, **answers):
+        answers = {"/" + key.replace("__", "/"): value for key, value in answers.items()}
+        self.seen = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(handler, *ignored):
+                pass
+
+            def do_GET(handler):
+                size = int(handler.headers.get("Content-Length") or 0)
+                self.seen.append((handler.path, handler.headers.get("Authorization"), handler.rfile.read(size)))
+                status, body = answers.get(handler.path, (404, b""))
+                handler.send_response(status)
+                handler.send_header("Content-Length", str(len(body)))
+                handler.end_headers()
+                handler.wfile.write(body)
+
+            do_POST = do_GET
+
+        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.probe = {"scheme": "http", "address": "0.0.0.0", "port": self.http.server_port, "served_name": "chat",
+                      "request": "completion", "token_timeout": 2.0}  # fmt: skip
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ignored):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+MODELS = (200, b'{"data": [{"id": "chat"}, {"id": "lora"}]}')
+TOKEN = (200, b'{"choices": [{"text": " there"}]}')
+
+
+def prober(server, **more):
+    found = probing.Prober(dict(server.probe, **more), "k3y\n", threading.Event())
+    found.run()
+    return found
+
+
+def test_ready_is_a_token_of_the_declared_name():
+    with Server(health=(200, b""), v1__models=MODELS, v1__completions=TOKEN) as server:
+        assert probing.health(server.probe, "k3y")["models"] == ["chat", "lora"]
+        found = prober(server)
+        assert (found.text, found.failure) == (" there", None) and found.answered is not None
+        assert {key for path, key, dummy in server.seen if path.startswith("/v1")} == {"Bearer k3y"}
+        assert {key for path, key, dummy in server.seen if path == "/health"} == {None}
+        sent = json.loads(server.seen[-1][2].decode())
+        assert sent["model"] == "chat" and sent["max_tokens"] == 1
+        assert prober(server, request="none").text == ""
+
+
+@pytest.mark.parametrize(
+    "answer, word, dying",
+    [
+        ((500, b"EngineCore"), "500: EngineCore", True),
+        ((404, b"no"), "404", False),
+        ((200, b"{}"), "without a completion", False),
+        ((200, b"\xff"), "without a completion", False),
+    ],
+)
+def test_no_token_is_not_ready(answer, word, dying):
+    with Server(health=(200, b""), v1__models=MODELS, v1__completions=answer) as server:
+        found = prober(server)
+        assert found.text is None and word in found.failure and found.dying is dying
+
+
+@pytest.mark.parametrize(
+    "models, word",
+    [((200, b'{"data": [{"id": "x"}]}'), "as 'x', not as 'chat'"), ((401, b""), "API key"), ((200, b"["), "200")],
+)
+def test_a_wrong_name_is_not_ready(models, word, monkeypatch):
+    monkeypatch.setattr(probing, "NAMES_PATIENCE", 0.1)
+    with Server(health=(200, b""), v1__models=models) as server:
+        assert word in prober(server).failure
+
+
+def test_health_of_a_dead_engine_and_of_nothing():
+    with Server(health=(503, b"")) as server:
+        found = probing.health(server.probe, None)
+        assert found["http"] == 503 and found["models"] is None
+    found = probing.health(dict(server.probe), None, 0.5)
+    assert found["http"] is None and found["error"]
+
+
+def order(**more):
+    return dict({"action": "create", "expected": {"container_id": None}, "container_name": "c", "generation": "g",
+                 "body": {"Image": "x"}}, **more)  # fmt: skip
+
+
+def request(given=None, **more):
+    base = {
+        "job": "j",
+        "state_dir": "/s",
+        "groups": [["chat"]],
+        "orders": {"chat": given or order()},
+        "phase_rules": [],
+    }
+    return dict(base, **more)
+
+
+def test_a_good_request_passes():
+    job.check(request(order(secret_names=["K"])), {"chat": {"K": "v"}})
+
+
+@pytest.mark.parametrize(
+    "bad, word",
+    [
+        (request(job="../x"), "request.job"),
+        (request(groups=[["chat"], ["chat"]]), "groups"),
+        (request(groups=[]), "groups"),
+        (request(state_dir="relative"), "state_dir"),
+        (request(phase_rules=[{"phase": "a", "pattern": "("}]), "phase_rules"),
+        (request(order(action="explode")), "action"),
+        (request(order(body=None)), "body"),
+        (request(order(expected=None)), "expected"),
+        (request(order(generation="../g")), "generation"),
+        (request(order(secret_names=["K"])), "K"),
+        (request(order(directories=[{"path": "/etc"}])), "/etc"),
+        (request(order(files=[{"path": "/etc/x"}])), "/etc/x"),
+        (dict(request(), groups=[["../x"]], orders={"../x": order()}), "name"),
+        (dict(request(), groups=[["locks"]], orders={"locks": order()}), "name"),
+    ],
+)
+def test_a_bad_request_is_refused_by_field(bad, word):
+    with pytest.raises(RequestRefused) as caught:
+        job.check(bad, {})
+    assert word in str(caught.value)
+
+
+def test_progress_of_a_pull():
+    progress = fetch.Progress()
+    for event in (
+        {"status": "Pulling from x", "id": "tag"}, {"status": "Pulling fs layer", "id": "a"},
+        {"status": "Downloading", "id": "a", "progressDetail": {"current": 5, "total": 10}},
+        {"status": "Already exists", "id": "b"}, {"status": "Digest: sha256:x"},
+    ):  # fmt: skip
+        progress.feed(event)
+    assert progress.summary() == {"layers": 2, "done": 1, "bytes": 5, "total": 10}
+    progress.feed({"status": "Download complete", "id": "a"})
+    progress.feed({"status": "Pull complete", "id": "a"})
+    assert progress.summary() == {"layers": 2, "done": 2, "bytes": 10, "total": 10}
+
+
+@pytest.mark.parametrize(
+    "text, advice",
+    [
+        ("dial tcp: lookup registry-1.docker.io: no such host", "docker load"),
+        ("pull access denied for x", "docker login"),
+        ("manifest for x:y not found: manifest unknown", "name or tag"),
+        ("write /var/lib/docker/tmp: no space left on device", "free some space"),
+        ("what is this", "engine's log"),
+    ],
+)
+def test_a_failed_pull_says_what_to_do(text, advice):
+    assert advice in fetch.explain("x:y", text) and "x:y" in fetch.explain("x:y", text)
+
+
+def test_a_missing_sdk_is_said_with_the_interpreter(monkeypatch):
+    def missing(name):
+        raise ImportError("No module named {0!r}".format(name))
+
+    monkeypatch.setattr(client.importlib, "import_module", missing)
+    engine, facts = client.facts({})
+    assert engine is None and facts["status"] == "sdk_missing"
+    assert "No module named 'docker'" in facts["message"] and "python3-docker" in facts["fix"]
+
+
+def test_sockets_that_cannot_be_used(tmp_path, monkeypatch):
+    with pytest.raises(client.EngineError) as caught:
+        client._look_at_socket("unix://" + str(tmp_path / "none.sock"))
+    assert caught.value.kind in ("absent", "not_running") and "none.sock" in caught.value.message and caught.value.fix
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(client.os, "access", lambda *ignored: False)
+    with pytest.raises(client.EngineError) as caught:
+        client._look_at_socket("unix://" + str(tmp_path / "none.sock"))
+    assert caught.value.kind == "absent"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(client.EngineError) as caught:
+        client._look_at_socket("unix://" + str(tmp_path / "file"))
+    assert caught.value.kind == "not_running"
+    client._look_at_socket("tcp://127.0.0.1:1")  # the SDK's own business
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may connect to every socket")
+def test_a_socket_without_permission(tmp_path):
+    import socket
+
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        path.chmod(0)
+        with pytest.raises(client.EngineError) as caught:
+            client._look_at_socket("unix://" + str(path))
+    assert caught.value.kind == "denied" and "become" in caught.value.full()
