@@ -56,9 +56,8 @@ def check(host: Host) -> Findings:
         code, text, fix = _FIXES.get(status, ("engine.unknown", f"the engine is {status}", "Look at the host."))
         said = str(engine.get("message") or "")
         if status == "incompatible":
-            yield Finding(code, "error", f"{said or text}{_versions(engine, said)}", fix=None if said else fix)
-        else:
-            yield Finding(code, "error", said or text, fix=None if said else fix)
+            said = f"{said or text}{_versions(engine, said)}"
+        yield Finding(code, "error", said or text, fix=str(engine.get("fix") or fix))
         return
     for warning in engine.get("warnings") or ():
         yield Finding("engine.warning", "info", f"the engine says: {warning}")

@@ -80,8 +80,9 @@ def plan(specs: Sequence[Any], observation: Observation, options: Options | None
         if server.action == "remove":
             server.order = _removal(server, observation)
     result.servers = [server for server, _ready in prepared] + pruned
-    healthy = not result.changed and not result.needs["images"]
-    result.findings += _softened(host) if healthy else host
+    host = accepted(host, _accepted_by_all(specs, chosen))
+    writes = any(server.action in {"create", "replace", "start", "update"} for server in result.servers)
+    result.findings += host if writes else _softened(host)
     for server in result.servers:
         result.findings += server.findings
     result.findings = ordered(dict.fromkeys(result.findings))
@@ -97,16 +98,24 @@ def _chosen(specs: Sequence[Any], options: Options) -> tuple[set[str], list[Find
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
             fix = f"Did you mean {near[0]}?" if near else f"This host declares {', '.join(names) or 'no server'}."
+            # No error: a play over several hosts names a server that only one of them has.
             findings.append(
-                Finding("only.unknown", "error", f"no server {name} is declared on this host", field="only", fix=fix)
+                Finding("only.unknown", "warning", f"no server {name} is declared on this host", field="only", fix=fix)
             )
     return set(options.only) & set(names), findings
+
+
+def _accepted_by_all(specs: Sequence[Any], chosen: set[str]) -> set[str]:
+    """Codes that every declaration lives with: only those count for what concerns the host as a whole."""
+    lists = [set(item.accept) for item in specs if item.name in chosen]
+    return set.intersection(*lists) if lists else set()
 
 
 def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan) -> None:
     """Findings by ``accept`` and by whether there is a change to refuse; the order; what the steps leave out."""
     server.findings = accepted(server.findings, getattr(ready.spec, "accept", None) or ())
-    starts = server.action in {"create", "replace", "start", "restart", "update", "recover"}
+    # What brings a server back (recover) is never refused.
+    starts = server.action in {"create", "replace", "start", "restart", "update"}
     if ready.image_needed and ready.active and server.action in {"create", "replace", "none"}:
         wanted = (
             server.action != "none" or options.update or (ready.server.committed or {}).get("image") != ready.spec.image

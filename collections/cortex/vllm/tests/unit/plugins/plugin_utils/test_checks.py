@@ -52,8 +52,8 @@ def said(found):
 def test_engine(status, code, fix):
     (found,) = engine.check(host(engine={"status": status}))
     assert (found.code, found.severity) == (code, "error") and fix in found.fix
-    (told,) = engine.check(host(engine={"status": status, "message": "the cause. What to do"}))
-    assert told.message.startswith("the cause") and told.fix is None
+    (told,) = engine.check(host(engine={"status": status, "message": "the cause", "fix": "What to do."}))
+    assert told.message.startswith("the cause") and told.fix == "What to do."
 
 
 def test_engine_incompatible_names_both_versions():

@@ -292,3 +292,16 @@ def test_a_shared_namespace_switches_labels_off_by_itself(doc):
 def test_digests_depend_on_the_salt(doc):
     doc["inspect"]["Config"]["Env"]["URL"] = hashed("another salt", "a=b")
     assert only(compare(doc, doc["inspect"])).field == "env.URL"
+
+
+def test_a_secret_that_a_person_put_into_the_open_stays_hidden(doc):
+    secret = "sk-in-the-open"
+    doc["inspect"]["Config"]["Cmd"] += ["--api-key", secret]
+    doc["inspect"]["Config"]["Labels"]["my.token"] = secret
+    doc["inspect"]["HostConfig"]["LogConfig"] = {"Type": "splunk", "Config": {"splunk-token": secret}}
+    found = compare(doc, doc["inspect"])
+    assert {"arguments.--api-key", "labels.my.token", "log_options"} <= {item.field for item in found}
+    assert secret not in repr(found)
+    body = {**doc["body"], "Cmd": ["m", "--x", "1", "--api-key=sk"]}
+    doc["inspect"]["Config"]["Cmd"] = ["m", "--api-key=sk", "--x", "1"]
+    assert "sk" not in [word for item in compare(doc, doc["inspect"], body) for word in str(item.before).split("=")]

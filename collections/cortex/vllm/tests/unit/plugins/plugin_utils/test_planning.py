@@ -410,8 +410,8 @@ def test_only_sees_siblings_and_touches_none_of_them(host):
     plan = host.plan({"chat": server(), "old": server(server_port=8002)}, only=["chat"], prune="remove")
     assert not plan.changed
     unknown = host.plan(declared, only=["chatt"])
-    assert codes(unknown, "error") == ["only.unknown"]
-    assert "chat" in unknown.refused[0].fix
+    assert codes(unknown, "warning") == ["only.unknown"]
+    assert "chat" in unknown.findings[0].fix and unknown.servers == []
 
 
 def test_an_action_that_is_not_among_the_steps_is_deferred(host):
@@ -446,6 +446,19 @@ def test_an_error_refuses_a_change_and_only_warns_about_a_healthy_server(host):
     assert plan.refused[0].server == "chat"
     accepted = host.plan({"chat": server(engine_args={"max_model_len": 5}, accept=["model.shard-missing"])})
     assert not accepted.refused and codes(accepted, "warning") == ["model.shard-missing"]
+
+
+def test_a_full_disk_refuses_what_writes_and_nothing_else(host):
+    host.converge({"chat": server()})
+    host.host["disk"] = {"/var/lib/cortex-vllm": {"free": 1, "total": 10}}
+    assert codes(host.plan({"chat": server()}), "warning") == ["disk.full"]
+    assert not host.plan({"chat": server(state="stopped")}).refused
+    assert codes(host.plan({"chat": server(), "new": server(server_port=8001)}), "error") == ["disk.full"]
+    accept = ["disk.full"]
+    both = {"chat": server(accept=accept), "new": server(server_port=8001, accept=accept)}
+    assert not host.plan(both).refused
+    host.states["chat"]["transaction"] = {"job": "dead", "action": "replace", "step": "stopped"}
+    assert not host.plan({"chat": server()}).refused
 
 
 def test_without_an_engine_there_is_one_error(host):
@@ -535,6 +548,46 @@ def test_a_gpu_that_moves_ties_both_servers_together(host):
     host.converge({"a": server(gpus=[0]), "b": server(gpus=[1], server_port=8001)})
     plan = host.plan({"a": server(gpus=[2]), "b": server(gpus=[0], server_port=8001)})
     assert plan.request("j")["groups"] == [["a", "b"]]
+
+
+def test_a_gpu_that_vanished_warns_about_a_healthy_server_and_refuses_its_change(host):
+    host.converge({"chat": server(gpus=[3])})
+    host.devices = host.devices[:2]
+    plan = host.plan({"chat": server(gpus=[3])})
+    assert not plan.refused and not plan.changed and codes(plan, "warning") == ["gpu.absent"]
+    plan = host.plan({"chat": server(gpus=[3], engine_args={"max_model_len": 5})})
+    assert codes(plan, "error") == ["gpu.absent"] and plan.server("chat").action == "replace"
+    assert plan.request("j")["orders"] == {}
+
+
+def test_a_container_without_a_model(host):
+    from ansible_collections.cortex.vllm.plugins.plugin_utils import observation, planning, spec
+
+    host.images["busybox:1"] = image_entry("busybox", Entrypoint=None, Cmd=["sh"])
+    box = spec.load_container({"name": "box", "image": "busybox:1", "command": ["sleep", "9"], "ports": [8080]})
+
+    def plan():
+        answer = host.observe(observation.query([box], "/var/lib/cortex-vllm"))
+        return planning.plan([box], observation.Observation.parse(answer), planning.Options())
+
+    host.health["box"] = None
+    first = plan()
+    assert first.starts == ["box"] and not first.refused
+    host.apply(first)
+    assert not plan().changed
+    assert plan().servers[0].state == "ready"
+
+
+def test_restart_when_hung_is_declared(host):
+    declared = {"chat": server(restart_when_hung=True)}
+    host.converge(declared)
+    host.health["chat"] = {"http": 503, "models": None}
+    plan = host.plan(declared)
+    assert plan.disrupts == ["chat"] and plan.servers[0].action == "restart"
+    assert plan.diff() == {
+        "before": "chat:\n  state: failed\n",
+        "after": "chat:  # restart\n  state: restarted, ready\n",
+    }
 
 
 # -- speed
