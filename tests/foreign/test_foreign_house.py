@@ -44,7 +44,7 @@ class House:
 
     def play(self, playbook: str, *arguments: str, **variables: t.Any) -> Done:
         given = json.dumps({**self.variables, **variables})
-        return command([BIN / "ansible-playbook", playbook, "-e", given, *arguments], self.path)
+        return command([BIN / "ansible-playbook", playbook, *arguments, "-e", given], self.path)
 
 
 def command(words: t.Sequence[t.Any], folder: pathlib.Path) -> Done:

@@ -204,6 +204,11 @@ todo:
   type: list
   elements: str
   sample: [starts]
+named:
+  description: The name of what was declared.
+  returned: when the host was planned
+  type: list
+  elements: str
 fetched:
   description: Images that were pulled.
   returned: when the host was planned

@@ -264,6 +264,11 @@ todo:
   type: list
   elements: str
   sample: [starts]
+named:
+  description: The declared servers that O(only) leaves in.
+  returned: when the host was planned
+  type: list
+  elements: str
 fetched:
   description: Images that were pulled.
   returned: when the host was planned

@@ -185,8 +185,10 @@ class BrainsAction(ActionBase):
         # What is wrong in the defaults is wrong in each server, and told once.
         message = "\n".join(dict.fromkeys(text(found).splitlines()))
         problem = AnsibleActionFail(message, obj=blamed, result=result)
-        # Ansible shows the lines above the blamed one as well. A secret there stays there.
         context = getattr(problem, "_formatted_source_context", None) or ""
+        if context.startswith("Origin: <unknown>"):  # a templated value, which stands in no file
+            return AnsibleActionFail(message, result=result)
+        # Ansible shows the lines above the blamed one as well. A secret there stays there.
         if any(secret in context for secret in _plain_secrets(self._task.args)):
             return AnsibleActionFail(f"{message}\n{context.splitlines()[0]}", result=result)
         return problem

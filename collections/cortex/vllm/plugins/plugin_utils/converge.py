@@ -293,6 +293,7 @@ class Converge:
             starts=[server.name for server in plan.servers if server.action in BEGINNING],
             disrupts=list(plan.disrupts),
             unwell=_unwell(plan),
+            named=[spec.name for spec in self.specs if not self.settings.only or spec.name in self.settings.only],
             fetched=list(self.fetched),
             status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
         )
