@@ -31,14 +31,13 @@ def check(server: Server) -> Findings:
     may_download = not getattr(spec, "offline", True) and not str(spec.model).startswith("/")
     severity = "warning" if may_download and code != "model.unreadable" else "error"
     for problem in problems or [{}]:
-        path = f" ({problem['path']})" if problem.get("path") else ""
-        text = f"{problem['message']}{path}" if problem.get("message") else f"{spec.model} {words}"
+        path, text = str(problem.get("path") or ""), str(problem.get("message") or f"{spec.model} {words}")
+        fix = str(problem.get("fix") or "Fetch it on the host (cortex.vllm.model_info shows what is missing).")
         yield server.finding(
-            problem.get("code") or code,
+            str(problem.get("code") or code),
             severity,
-            text,
+            text if not path or path in text else f"{text} ({path})",
             "model",
-            problem.get("fix")
-            or "Fetch it on the host (task cortex.vllm.model_info shows what is missing), or name its directory.",
+            fix[:1].upper() + fix[1:],
             spec.model,
         )

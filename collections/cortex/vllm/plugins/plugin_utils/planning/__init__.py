@@ -100,7 +100,7 @@ def _chosen(specs: Sequence[Any], options: Options) -> tuple[set[str], list[Find
             fix = f"Did you mean {near[0]}?" if near else f"This host declares {', '.join(names) or 'no server'}."
             # No error: a play over several hosts names a server that only one of them has.
             findings.append(
-                Finding("only.unknown", "warning", f"no server {name} is declared on this host", field="only", fix=fix)
+                Finding("only.unknown", "info", f"no server {name} is declared on this host", field="only", fix=fix)
             )
     return set(options.only) & set(names), findings
 

@@ -410,7 +410,7 @@ def test_only_sees_siblings_and_touches_none_of_them(host):
     plan = host.plan({"chat": server(), "old": server(server_port=8002)}, only=["chat"], prune="remove")
     assert not plan.changed
     unknown = host.plan(declared, only=["chatt"])
-    assert codes(unknown, "warning") == ["only.unknown"]
+    assert codes(unknown, "info") == ["only.unknown"]
     assert "chat" in unknown.findings[0].fix and unknown.servers == []
 
 
