@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import catalog
-from ..findings import Finding, accepted
-from ..spec import ServerSpec
+from ..findings import Finding, Severity, accepted
+from ..spec import RESERVED_ARGUMENTS, ServerSpec
 from ..spec.values import Problem
 from .formatting import compact, words
 from .translation import removed, translated
@@ -52,7 +52,6 @@ def arguments(
     :param entrypoint: that will get the words; default: the declaration's, else that of the official image
     :param model: what the host says about the model; its commit replaces the declared revision
     """
-    findings: list[Finding] = []
     program = entrypoint or spec.entrypoint or release.entrypoint
     argv = ["--model", spec.model] if takes_model_as_option(program) else [spec.model]
     if not spec.headless:
@@ -67,10 +66,11 @@ def arguments(
     }
     if spec.request_defaults:
         wanted["override_generation_config"] = (("request_defaults",), dict(spec.request_defaults))
+    line = _Line(spec, release, program)
     for name in sorted(wanted):
         location, value = wanted[name]
-        argv += _argument(spec, release, program, name, value, location, findings)
-    return Arguments(argv=argv, findings=accepted(findings, spec.accept))
+        argv += line.argument(name, value, location)
+    return Arguments(argv=argv, findings=accepted(line.findings, spec.accept))
 
 
 def listening(spec: ServerSpec) -> list[str]:
@@ -92,51 +92,55 @@ def takes_model_as_option(entrypoint: Sequence[str]) -> bool:
     return any("api_server" in word for word in entrypoint)
 
 
-def _argument(
-    spec: ServerSpec,
-    release: catalog.Release,
-    program: Sequence[str],
-    name: str,
-    value: Any,
-    location: tuple[str, ...],
-    findings: list[Finding],
-) -> list[str]:
-    def report(severity: Any, code: str, message: str, fix: str | None) -> list[str]:
-        findings.append(
-            Finding(
-                code,
-                severity,
-                message,
-                field=spec.where(*location),
-                fix=fix,
-                server=spec.name,
-                origin=spec.origin(*location),
-            )
-        )
-        return []
+class _Line:
+    """A command line under way: the arguments so far, and what was found."""
 
-    flag = release.flag(name)
-    if flag is None:
-        moved = translated(release, name, value)
-        if moved is not None:
-            name, value, flag = moved.name, moved.value, release.flag(moved.name)
-            report("info", "argument.translated", moved.message, None)
-            if flag is None:
-                return []
-    if flag is None:
-        gone = removed(release, name)
-        if gone is not None:
-            return report("error", "argument.removed", *gone)
-        return report("error", "argument.unknown", *_unknown(release, name))
-    if flag.only == "serve" and takes_model_as_option(program):
-        return report("error", "argument.unknown", f"only vllm serve of vLLM {release.version} has it", "Delete it")
-    if flag.deprecated:
-        why = f"deprecated in vLLM {release.version}: {flag.deprecated.strip()}"
-        report("warning", "argument.deprecated", why, None)
-    try:
-        return words(flag, value, negative=release.is_negative(name))
-    except Problem as problem:
-        return report("error", problem.code, f"{problem.message} (vLLM {release.version})", problem.fix)
+    def __init__(self, spec: ServerSpec, release: catalog.Release, program: Sequence[str]) -> None:
+        self.spec = spec
+        self.release = release
+        self.program = program
+        self.findings: list[Finding] = []
+        self._given: dict[str, str] = {}
+
+    def argument(self, name: str, value: Any, location: tuple[str, ...]) -> list[str]:
+        """The words for one argument; none, and a finding, when it cannot be rendered."""
+        release, declared = self.release, name
+        flag = release.flag(name)
+        if flag is None:
+            moved = translated(release, name, value)
+            if moved is not None:
+                name, value, flag = moved.name, moved.value, release.flag(moved.name)
+                self._report("info", "argument.translated", moved.message, None, location)
+        if flag is None:
+            gone = removed(release, name)
+            code = "argument.removed" if gone is not None else "argument.unknown"
+            return self._report("error", code, *(gone or _unknown(release, name)), location)
+        if flag.dest in RESERVED_ARGUMENTS:  # by an alias: the names themselves were refused when it was loaded
+            fix = f"Write {RESERVED_ARGUMENTS[flag.dest]} instead"
+            return self._report("error", "argument.reserved", "has a field of its own", fix, location)
+        if flag.only == "serve" and takes_model_as_option(self.program):
+            message = f"only vllm serve of vLLM {release.version} has it"
+            return self._report("error", "argument.unknown", message, "Delete it", location)
+        other = self._given.setdefault(flag.name, declared)
+        if other != declared:
+            message = f"is the same argument as {other} in vLLM {release.version}"
+            return self._report("error", "argument.twice", message, "Write one of them", location)
+        if flag.deprecated:
+            why = f"deprecated in vLLM {release.version}: {flag.deprecated.strip()}"
+            self._report("warning", "argument.deprecated", why, None, location)
+        try:
+            return words(flag, value, negative=release.is_negative(name))
+        except Problem as problem:
+            message = f"{problem.message} (vLLM {release.version})"
+            return self._report("error", problem.code, message, problem.fix, location)
+
+    def _report(
+        self, severity: Severity, code: str, message: str, fix: str | None, location: tuple[str, ...]
+    ) -> list[str]:
+        spec = self.spec
+        path, origin = spec.where(*location), spec.origin(*location)
+        self.findings.append(Finding(code, severity, message, field=path, fix=fix, server=spec.name, origin=origin))
+        return []
 
 
 def _unknown(release: catalog.Release, name: str) -> tuple[str, str]:

@@ -136,6 +136,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--override-generation-config": {"kind": "json", "type": "json"},
     "--old-one": {"type": "int", "deprecated": "it is old "},
     "--only-serve": {"type": "int", "only": "serve"},
+    "--port": {"type": "int", "aliases": ["--alias-of-port"]},
     "--kv-cache-memory-bytes": {"type": "human_int"},
 }
 RELEASE = small("0.32.0", FLAGS)
@@ -203,13 +204,17 @@ def test_the_model_is_positional_only_where_that_is_read(entrypoint: list[str], 
         ({"request_timeout": 4}, "no release of vLLM has this argument"),
         ({"old_one": 4}, "argument.deprecated: vllm_servers[chat].engine_args.old_one: deprecated in vLLM 0.32.0: it "
          "is old."),
+        ({"sc": {"a": 1}, "speculative_config": {"a": 1}}, "argument.twice: vllm_servers[chat].engine_args."
+         "speculative_config: is the same argument as sc in vLLM 0.32.0. Write one of them."),
+        ({"alias_of_port": 1}, "argument.reserved: vllm_servers[chat].engine_args.alias_of_port: has a field of its "
+         "own. Write server_port instead."),
         ({"max_num_seqs": "x"}, "argument.value: vllm_servers[chat].engine_args.max_num_seqs: takes a whole number"),
     ],
 )  # fmt: skip
 def test_findings(arguments: dict[str, Any], expected: str) -> None:
     argv, findings = tail(server(engine_args=arguments), RELEASE)
     assert len(findings) == 1 and expected in findings[0]
-    assert bool(argv) is ("deprecated" in expected)
+    assert bool(argv) is ("deprecated" in expected or "twice" in expected)
 
 
 def test_an_accepted_finding_is_a_warning() -> None:
