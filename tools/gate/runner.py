@@ -114,8 +114,9 @@ def colour(outcome: str, text: str) -> str:
 
 def tail(path: pathlib.Path, lines: int = 60) -> str:
     """The end of a log; for pytest the summary is there, for ansible-test the findings."""
-    text = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-    return "\n".join(f"    | {line}" for line in text)
+    text = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    text = [line for line in text if not re.search(r"Looking in (indexes|links)|is ignored: it is neither", line)]
+    return "\n".join(f"    | {line}" for line in text[-lines:])
 
 
 class Gate:
