@@ -122,14 +122,12 @@ class Follower:
             percent = event.get("percent")
             words = str(event.get("phase")) + (f" {int(percent)} %" if percent is not None else "")
             return f"{words}{self._elapsed(server, moment)}"
-        if name == "accepted":
-            return f"{event.get('action')} accepted"
         if name == "waiting":
             return f"waiting for the {event.get('for')}"
         if name == "stopping":
-            return f"stopping the old container (up to {_seconds(event.get('timeout'))})"
+            return f"stopping the container (up to {_seconds(event.get('timeout'))})"
         if name == "stopped":
-            return f"old container stopped after {_seconds(event.get('seconds'))}"
+            return f"container stopped after {_seconds(event.get('seconds'))}"
         if name == "started":
             return "container started"
         if name == "answering":
@@ -148,7 +146,7 @@ class Follower:
             return f"committed, {_seconds(event['downtime'])} without an answer"
         if name in {"updated", "removed"}:
             return name
-        return None  # creating, created, committed, done: the next line or the task's result says it better
+        return None  # accepted, creating, created, committed, done: the next line or the task's result says it better
 
     def _elapsed(self, server: str, moment: float) -> str:
         begun = self._started.get(server)

@@ -76,11 +76,12 @@ def rules() -> tuple[Rule, ...]:
     )
 
 
-def diagnose(log: Sequence[str], exit: Mapping[str, Any] | None = None) -> Diagnosis:
+def diagnose(log: Sequence[str], exit: Mapping[str, Any] | None = None, server: str | None = None) -> Diagnosis:
     """Explain why a start failed, or say that nobody knows yet.
 
     :param log: last lines of the container's output (400 are enough: a worker's cause stands 120 before the end)
     :param exit: ``{code, oom, error, seconds}`` of the container; None while it runs
+    :param server: name of the declared server, for the paths of fields
     """
     lines = reading.parse(log)
     chain = reading.first_chain(lines)
@@ -96,7 +97,14 @@ def diagnose(log: Sequence[str], exit: Mapping[str, Any] | None = None) -> Diagn
     healthy = ready and exit is None and not any(fault.wrapper is False for fault in chain)
     if healthy:
         findings = []
+    if server:
+        findings = [_of(server, finding) for finding in findings]
     return Diagnosis(findings, _telling(chain, lines, findings), healthy)
+
+
+def _of(server: str, finding: Finding) -> Finding:
+    field = f"vllm_servers[{server}].{finding.field}" if finding.field else None
+    return dataclasses.replace(finding, field=field, server=server)
 
 
 def _by_rules(chain: Sequence[reading.Fault], lines: Sequence[reading.Line]) -> list[Finding]:

@@ -79,6 +79,11 @@ def test_exit_states(log, exit, finding):
     assert [item.code for item in result.findings] == [finding]
 
 
+def test_fields_are_those_of_the_server():
+    (found,) = diagnosis.diagnose(recorded("shm-too-small"), exit_of(1), server="chat").findings
+    assert (found.field, found.server) == ("vllm_servers[chat].shm_size", "chat")
+
+
 def test_nothing_known_is_nothing_said():
     assert diagnosis.diagnose([], None) == diagnosis.Diagnosis([], [], False)
 

@@ -113,10 +113,10 @@ def test_a_second_start_begins_again_without_history():
 @pytest.mark.parametrize(
     ("event", "text"),
     [
-        ({"event": "accepted", "action": "replace"}, "replace accepted"),
+        ({"event": "accepted", "action": "replace"}, None),
         ({"event": "waiting", "for": "gpu GPU-1"}, "waiting for the gpu GPU-1"),
-        ({"event": "stopping", "timeout": 30}, "stopping the old container (up to 30 s)"),
-        ({"event": "stopped", "seconds": 0.4}, "old container stopped after 0.4 s"),
+        ({"event": "stopping", "timeout": 30}, "stopping the container (up to 30 s)"),
+        ({"event": "stopped", "seconds": 0.4}, "container stopped after 0.4 s"),
         ({"event": "failed", "reason": "exit", "message": "it died"}, "failed (exit): it died"),
         ({"event": "rolling_back"}, "going back to the old container"),
         ({"event": "rolled_back", "verified": True, "seconds": 9}, "the old container answers again (9 s)"),
