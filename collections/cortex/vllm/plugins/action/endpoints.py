@@ -25,6 +25,7 @@ class ActionModule(_action.BrainsAction):
         "validate_certs": {"type": "bool", "default": True},
         "ca_path": {"type": "path"},
         "use_proxy": {"type": "bool", "default": True},
+        "hosts": {"type": "list", "elements": "str", "default": []},
         "table": {"type": "bool", "default": False},
         "fail_on_unhealthy": {"type": "bool", "default": False},
     }
@@ -50,6 +51,8 @@ class ActionModule(_action.BrainsAction):
             row.update({key: value for key, value in answer.items() if key not in {"name", "state"}})
             row.update(answers=answer["state"], release=answer["version"] or row.get("release", ""))
             row.update({key: int(value) for key, value in (answer["metrics"] or {}).items() if key in NUMBERS})
+        told = {row.get("host") for row in rows}
+        rows += [{"host": host, "state": "nothing known", "url": ""} for host in options["hosts"] if host not in told]
         if options["table"]:
             for line in status.table(rows, _columns(rows)):
                 remote.say(line)

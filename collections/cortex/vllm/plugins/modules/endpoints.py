@@ -61,6 +61,14 @@ options:
     description: Use the proxies of the controller's environment.
     type: bool
     default: true
+  hosts:
+    description:
+      - Names of hosts that the table must not pass over in silence.
+      - One that no endpoint names as its C(host) gets a row that says so. It was unreachable, failed, or declares
+        nothing.
+    type: list
+    elements: str
+    default: []
   table:
     description: Print the answers as a table.
     type: bool
@@ -106,7 +114,7 @@ endpoints:
       description: As given, without C(/v1) at its end.
       returned: always
       type: str
-    state:
+    answers:
       description: V(ready), V(unhealthy), V(unauthorized) or V(unreachable).
       returned: when it was asked
       type: str

@@ -22,7 +22,7 @@ from typing import Any
 from . import observation as observing
 from . import planning, status
 from .findings import Finding, FindingsError, errors, ordered
-from .following import SLICE, Job, Remote, RemoteError, diagnose, failure_text, follow, limit_of
+from .following import SLICE, Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
 
 #: What a converge may do, in the order in which it is done.
 STEPS = ("prefetch", "start", "replace", "stop", "remove")
@@ -91,6 +91,7 @@ class Converge:
         self._clock = clock
         self._sleep = sleep
         self._first: planning.Plan | None = None
+        self._asked = False
 
     # -- the whole
 
@@ -163,16 +164,12 @@ class Converge:
         """
         seen, plan = self._plan()
         missing = [str(reference) for reference in plan.needs.get("images") or ()]
-        if (
-            missing
-            and not errors(_all_findings(plan))
-            and not self.settings.check_mode
-            and "prefetch" in self.settings.steps
-        ):
-            for reference in missing:
-                self._fetch(reference)
-            seen, plan = self._plan()
-            missing = [str(reference) for reference in plan.needs.get("images") or ()]
+        may_fetch = "prefetch" in self.settings.steps and not self.settings.check_mode
+        if may_fetch and not errors(_all_findings(plan)):
+            wanted = dict.fromkeys(missing, False) | dict.fromkeys(self._tags(seen), True)
+            if [reference for reference, force in wanted.items() if self._fetch(reference, force, seen)]:
+                seen, plan = self._plan()
+                missing = [str(reference) for reference in plan.needs.get("images") or ()]
         findings = _all_findings(plan)
         if missing and not self.settings.check_mode and not self.settings.look_only:
             findings += [
@@ -205,9 +202,23 @@ class Converge:
         )
         return seen, planning.plan(self.specs, seen, options)
 
-    def _fetch(self, reference: str) -> None:
+    def _tags(self, seen: observing.Observation) -> list[str]:
+        """Images that an update asks the registry for again: tags, which may have moved. Once for a task."""
+        if not self.settings.update or self._asked:
+            return []
+        self._asked = True
+        looked_at = [spec for spec in self.specs if not self.settings.only or spec.name in self.settings.only]
+        return [
+            spec.image
+            for spec in looked_at
+            if spec.state == "started" and spec.pull != "never" and "@" not in spec.image and seen.image(spec.image)
+        ]
+
+    def _fetch(self, reference: str, force: bool, seen: observing.Observation) -> bool:
         """Pull one image in slices, with its progress.
 
+        :param force: ask the registry although the host has an image of this name
+        :returns: whether the host has another image of this name now
         :raises ConvergeError: when the engine could not pull it, or stands still
         """
         request = {
@@ -216,6 +227,8 @@ class Converge:
             "image": reference,
             "budget": SLICE,
         }
+        if force:
+            request["force"] = True
         said, moved, before = "", self._clock(), -1
         while True:
             answer = self.remote("fetch", request)
@@ -224,12 +237,14 @@ class Converge:
             advance = answer.get("progress") or {}
             if answer.get("done"):
                 if not answer.get("image_id"):
-                    raise ConvergeError(
-                        f"{self.remote.host}: image {reference} could not be fetched: {answer.get('message')}"
-                    )
+                    why = str(answer.get("message") or "the engine does not say why").rstrip(".")
+                    fix = " Set `pull: never` if no registry has it." if force else ""
+                    raise ConvergeError(f"{self.remote.host}: image {reference} could not be fetched: {why}.{fix}")
+                if answer["image_id"] == (seen.image(reference) or {}).get("id"):
+                    return False
                 self.fetched.append(reference)
                 self.remote.say(f"[{self.remote.host}] image {reference}: fetched")
-                return
+                return True
             line = f"[{self.remote.host}] image {reference}: {pull_progress(advance)}"
             if line != said:
                 self.remote.say(line)
@@ -258,8 +273,8 @@ class Converge:
         ]
         try:
             answer = self.remote("apply", request, plan.secrets())
-        except RemoteError as problem:
-            if not problem.garbled:
+        except (Lost, RemoteError) as problem:
+            if isinstance(problem, RemoteError) and not problem.garbled:
                 raise
             # Whether it began is not known. Its journal will say; one that never began reads as dead.
             return jobs

@@ -296,6 +296,16 @@ def test_the_task_shows_a_table_without_keys(play: t.Any, server: Server) -> Non
     assert any("http://gpu1:8000" in line for line in played.shown[1:])
 
 
+def test_hosts_without_a_row_are_not_passed_over(play: t.Any, server: Server) -> None:
+    rows = [{"server": "chat", "host": "gpu1", "url": "http://gpu1:8000"}]
+    played = play(action, [], endpoints=rows, hosts=["gpu1", "gpu2"], table=True)
+
+    played.run()
+
+    assert any("gpu2" in line and "nothing known" in line for line in played.shown)
+    assert sum("gpu1" in line for line in played.shown) == 1
+
+
 def test_the_task_can_fail_for_them(play: t.Any, server: Server) -> None:
     server.health = 503
 

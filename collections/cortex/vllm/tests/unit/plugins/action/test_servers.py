@@ -174,6 +174,51 @@ def test_missing_images_are_fetched_in_slices(play: t.Any, plans: t.Any) -> None
     assert "  [gpu1] image a/b:1: 1 of 4 layers, 1.0 of 2.0 GiB" in played.shown
 
 
+def test_update_asks_for_tags_again(play: t.Any, plans: t.Any) -> None:
+    plans(NOTHING, CREATE)
+    here = observed(images={"vllm/vllm-openai:v0.32.0": {"id": "sha256:old"}})
+    fetched = {"done": True, "image_id": "sha256:new"}
+    played = play(servers, [here, fetched, here, BEGUN, watched({"chat": [done()]})], servers=CHAT, update=True)
+
+    result = played.run()
+
+    assert played.steps == ["observe", "fetch", "observe", "apply", "watch"]
+    assert played.request(1)["force"] is True
+    assert result["fetched"] == ["vllm/vllm-openai:v0.32.0"]
+
+
+@pytest.mark.parametrize(
+    ("more", "image_id", "steps"),
+    [
+        ({}, "sha256:old", ["observe", "fetch"]),
+        ({"pull": "never"}, "", ["observe"]),
+        ({"image": "a/b@sha256:" + "0" * 64}, "", ["observe"]),
+        ({"state": "stopped"}, "", ["observe"]),
+    ],
+)
+def test_update_without_news_is_no_change(
+    play: t.Any, plans: t.Any, more: dict[str, str], image_id: str, steps: list[str]
+) -> None:
+    plans(NOTHING)
+    declared = {**CHAT["chat"], **more}
+    here = observed(images={declared["image"]: {"id": "sha256:old"}})
+    answers = [here, {"done": True, "image_id": image_id}][: len(steps)]
+    played = play(servers, answers, servers={"chat": declared}, update=True)
+
+    result = played.run()
+
+    assert (played.steps, result["changed"], result["fetched"]) == (steps, False, [])
+
+
+def test_update_of_an_image_that_no_registry_has(play: t.Any, plans: t.Any) -> None:
+    plans(NOTHING)
+    here = observed(images={"vllm/vllm-openai:v0.32.0": {"id": "sha256:old"}})
+    played = play(servers, [here, {"done": True, "image_id": None, "message": "denied"}], servers=CHAT, update=True)
+
+    with pytest.raises(AnsibleActionFail, match="could not be fetched: denied. Set .pull: never."):
+        played.run()
+
+
 def test_a_failed_pull_says_why(play: t.Any, plans: t.Any) -> None:
     plans(FakePlan([ServerPlan("chat", "create")], needs={"images": ["a/b:1"]}))
     played = play(servers, [observed(), {"done": True, "image_id": None, "message": "no such host"}], servers=CHAT)
@@ -348,10 +393,11 @@ def test_unreachable_before_anything_is_unreachable(play: t.Any) -> None:
         play(servers, [AnsibleConnectionFailure("no route")], servers=CHAT).run()
 
 
-def test_connection_lost_while_beginning_asks_the_journal(play: t.Any, plans: t.Any) -> None:
+@pytest.mark.parametrize("garbled", [True, False])
+def test_connection_lost_while_beginning_asks_the_journal(play: t.Any, plans: t.Any, garbled: bool) -> None:
     plans(CREATE)
-    garbled = {"failed": True, "msg": "x", "module_stdout": ""}
-    played = play(servers, [observed(), garbled, watched({"chat": [done()]})], servers=CHAT)
+    broken = {"failed": True, "msg": "x", "module_stdout": ""} if garbled else AnsibleConnectionFailure("ssh broke")
+    played = play(servers, [observed(), broken, watched({"chat": [done()]})], servers=CHAT)
 
     assert played.run()["servers"]["chat"]["result"] == "ok"
     assert len(played.request(2)["jobs"]["chat"]["job"]) == 32
