@@ -37,6 +37,8 @@ def words(flag: Flag, value: Any, *, negative: bool = False) -> list[str]:
     if flag.kind == "list":
         return _list(flag, value)
     if isinstance(value, (list, tuple)):
+        if flag.type == "csv":  # one word with commas, such as --device-ids 0,1
+            return _pair(flag.name, ",".join(scalar(flag, item) for item in value))
         raise _wrong("takes one value, not a list", f"Write {_what(flag)}")
     return _pair(flag.name, scalar(flag, value))
 

@@ -185,6 +185,9 @@ class ServerSpec(Declaration):
     entrypoint: Texts | None = Field(
         default=None, description="Program that takes the arguments. Default: the image's."
     )
+    restart_when_hung: bool = Field(
+        default=False, description="Whether a server that runs but gives no token any more is restarted."
+    )
     probe: Probe = Field(default=Probe(), description="What must be answered before the server counts as ready.")
 
     @field_validator("model")

@@ -60,6 +60,8 @@ def tail(made: spec.ServerSpec, release: Release, **more: Any) -> tuple[list[str
         (flag("value"), 32, ["--x", "32"]),
         (flag("value"), {"b": 1, "a": 2}, ["--x", '{"a":2,"b":1}']),
         (flag("value", type="kvs"), {"video": 1, "image": 4}, ["--x", "image=4,video=1"]),
+        (flag("value", type="csv"), [0, 1], ["--x", "0,1"]),
+        (flag("value", type="csv"), "0,1", ["--x", "0,1"]),
         (flag("value", nargs="?"), True, ["--x"]),
         (flag("value", choices=["a", 16]), 16, ["--x", "16"]),
         (flag("store_true", default=False), True, ["--x"]),
