@@ -281,6 +281,11 @@ options:
     - 'Program that takes the arguments. Default: the image''s.'
     type: list
     elements: str
+  restart_when_hung:
+    description:
+    - Whether a server that runs but gives no token any more is restarted.
+    type: bool
+    default: false
   probe:
     description:
     - What must be answered before the server counts as ready.
