@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pathlib
+import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -99,6 +102,26 @@ def test_actions_keep_the_contract(name: str) -> None:
     assert action._supports_check_mode is True
     assert action._supports_async is False
     assert action.TRANSFERS_FILES is False
+
+
+@pytest.mark.parametrize("name", ["servers", "server", "container", "args"])
+def test_loading_an_action_loads_the_brains(name: str) -> None:
+    """The parent loads the class before it forks: what is loaded by then is loaded once for all hosts."""
+    code = f"""
+import sys
+import {BASE}.action.{name}
+from {BASE}.plugin_utils.catalog import store
+assert "pydantic" in sys.modules
+assert "{BASE}.plugin_utils.rendering" in sys.modules
+assert store._index.cache_info().currsize == 1
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_the_fragment_of_declarations_is_that_of_the_models() -> None:
