@@ -24,13 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+$")
 #: First words of dotted names that are no concern of ours: modules, labels, the engine's own names.
 NOT_A_CONCERN = {
-    "ai", "ansible", "cortex", "docker", "docs", "email", "http", "importlib", "io", "jinja2", "labels", "org", "os", "python",
-    "pydantic", "requests", "torch", "urllib", "urllib3", "vllm", "www",
+    "ai", "ansible", "cortex", "docker", "docs", "email", "http", "importlib", "io", "jinja2", "labels", "org", "os",
+    "pydantic", "python", "requests", "torch", "ulimits", "urllib", "urllib3", "vllm", "www",
 }  # fmt: skip
 #: Ends of file names.
 FILES = {
-    "bin", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new", "pem", "pt",
-    "py", "safetensors", "sh", "so", "sock", "sqlite", "tmp", "toml", "txt", "xml", "yaml", "yml",
+    "bin", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new", "pem",
+    "pt", "py", "safetensors", "sh", "so", "sock", "sqlite", "tmp", "toml", "txt", "xml", "yaml", "yml",
 }  # fmt: skip
 
 #: Names of files, labels and fields that look like a code all the same.
