@@ -64,15 +64,20 @@ def folders(parent: str, names: tuple[str, ...] | None = None) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if names is None or path.name in names]
 
 
-def pytest(*paths: str, level: int) -> tuple[str, ...]:
+def pytest(*paths: str, level: int, venv: str = VENV) -> tuple[str, ...]:
     marks = {FAST: "not slow and not long and not engine", DEFAULT: "not long", ALL: ""}[level]
-    return (f"{VENV}python", "-m", "pytest", "-q", "--durations=5", *(("-m", marks) if marks else ()), *paths)
+    return (f"{venv}python", "-m", "pytest", "-q", "--durations=5", *(("-m", marks) if marks else ()), *paths)
+
+
+def plain_folders() -> list[str]:
+    """Everything that pytest runs without an engine, but for the packaging tests."""
+    outside = [path for path in folders("tests") if pathlib.Path(path).name not in (*ENGINE_FOLDERS, "packaging")]
+    return ["collections/cortex/vllm/tests/unit", *outside]
 
 
 def plain_tests(level: int) -> tuple[tuple[str, ...], ...]:
     """Unit and property tests with coverage, judged on the brains alone: the hands are covered by engine tests too."""
-    outside = [path for path in folders("tests") if pathlib.Path(path).name not in (*ENGINE_FOLDERS, "packaging")]
-    command = pytest("collections/cortex/vllm/tests/unit", *outside, level=level)
+    command = pytest(*plain_folders(), level=level)
     return (
         (f"{VENV}python", "-m", "coverage", "erase"),
         (*command, "--cov=collections/cortex/vllm/plugins", "--cov-report="),
@@ -124,9 +129,26 @@ def stages(level: int) -> list[Stage]:
                 "units-2.21", (("tools/ansible-test", "2.21", "units", "--controller", "default"),),
                 needs=("environment-2.21",), level=DEFAULT, skip=no_newer_core,
             ),
+            Stage(
+                "pytest-2.21", (pytest(*plain_folders(), level=level, venv=".venv-2.21/bin/"),),
+                needs=("environment-2.21",), level=DEFAULT, skip=no_newer_core,
+            ),
             *engine_stages(level),
+            *rare_stages(level),
         ]  # fmt: skip
     return [stage for stage in found if stage.level <= level and all(stage.command)]
+
+
+def rare_stages(level: int) -> list[Stage]:
+    """What only --all runs: every target Python that is here, and the real server under the newest ansible-core."""
+    e2e = pytest("tests/e2e", level=DEFAULT, venv=".venv-2.21/bin/")
+    return [
+        Stage("units-all", (("tools/ansible-test", "2.19", "units-all"),), level=ALL, limit=2400),
+        Stage(
+            "e2e-2.21", (e2e,), needs=("collections", "image", "environment-2.21"), level=ALL, alone=True, limit=1800,
+            skip=no_newer_core,
+        ),
+    ]  # fmt: skip
 
 
 def engine_stages(level: int) -> list[Stage]:

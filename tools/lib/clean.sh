@@ -19,7 +19,8 @@ if docker info >/dev/null 2>&1; then
 fi
 state=/var/lib/cortex-vllm
 if as_root test -e "$state/demo"; then as_root rm -rf "$state/demo"; note "state $state/demo"; fi
-as_root rmdir "$state" 2>/dev/null || true
+# Nothing but locks and what is known of images is left where no other server was declared.
+if [ -z "$(as_root find "$state" -mindepth 1 -maxdepth 1 ! -name locks ! -name images.json 2>/dev/null)" ]; then as_root rm -rf "$state"; fi
 tools/engine --stop
 packages=$(sort -u "$cache/installed-packages" 2>/dev/null | paste -sd' ' || true)
 rm -rf "$cache" .venv .venv-2.21 .ansible "$settings"
