@@ -69,7 +69,8 @@ def parse(raw: Iterable[str]) -> list[Line]:
     for item in raw:
         for part in re.split(r"[\r\n]+", item):
             match = _PREFIX.match(part)
-            assert match is not None  # every part of the pattern may be empty
+            if match is None:  # cannot be: every part of the pattern may be empty
+                continue
             text = "".join(char for char in part[match.end() :].expandtabs(4) if char.isprintable())
             if text.strip():
                 found.append(Line(text.rstrip(), match["process"] or "", match["level"] or "", match["file"] or ""))
