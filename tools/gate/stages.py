@@ -14,6 +14,8 @@ BRAINS = "collections/cortex/vllm/plugins/plugin_utils"
 VENV = ".venv/bin/"
 #: Folders under tests/ that need a container engine; all others run as part of "pytest".
 ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e")
+#: Of these, those that judge by the clock.
+ALONE = ("e2e", "fleet")
 #: Lines of the brains that unit and property tests must reach, in percent.
 COVERAGE = 90
 
@@ -64,9 +66,15 @@ def folders(parent: str, names: tuple[str, ...] | None = None) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in found if names is None or path.name in names]
 
 
-def pytest(*paths: str, level: int, venv: str = VENV) -> tuple[str, ...]:
-    marks = {FAST: "not slow and not long and not engine", DEFAULT: "not long", ALL: ""}[level]
-    return (f"{venv}python", "-m", "pytest", "-q", "--durations=5", *(("-m", marks) if marks else ()), *paths)
+#: What a selection leaves out, as marks of pytest.
+LEFT_OUT = {FAST: "not slow and not long", DEFAULT: "not long", ALL: ""}
+PLAIN = "not engine and not e2e"
+
+
+def pytest(*paths: str, level: int, marks: str = "", venv: str = VENV) -> tuple[str, ...]:
+    """Run pytest on the paths; ``marks`` narrows further what the level leaves."""
+    chosen = " and ".join(mark for mark in (LEFT_OUT[level], marks) if mark)
+    return (f"{venv}python", "-m", "pytest", "-q", "--durations=5", *(("-m", chosen) if chosen else ()), *paths)
 
 
 def plain_folders() -> list[str]:
@@ -77,7 +85,7 @@ def plain_folders() -> list[str]:
 
 def plain_tests(level: int) -> tuple[tuple[str, ...], ...]:
     """Unit and property tests with coverage, judged on the brains alone: the hands are covered by engine tests too."""
-    command = pytest(*plain_folders(), level=level)
+    command = pytest(*plain_folders(), level=level, marks=PLAIN)
     return (
         (f"{VENV}python", "-m", "coverage", "erase"),
         (*command, "--cov=collections/cortex/vllm/plugins", "--cov-report="),
@@ -130,8 +138,13 @@ def stages(level: int) -> list[Stage]:
                 needs=("environment-2.21",), level=DEFAULT, skip=no_newer_core,
             ),
             Stage(
-                "pytest-2.21", (pytest(*plain_folders(), level=level, venv=".venv-2.21/bin/"),),
+                "pytest-2.21", (pytest(*plain_folders(), level=level, marks=PLAIN, venv=".venv-2.21/bin/"),),
                 needs=("environment-2.21",), level=DEFAULT, skip=no_newer_core,
+            ),
+            # What the released vLLM itself says about arguments, asked in its image.
+            Stage(
+                "oracle", (pytest(*plain_folders(), level=level, marks="e2e"),), needs=("collections", "image"),
+                level=DEFAULT, limit=3600,
             ),
             *engine_stages(level),
             *rare_stages(level),
@@ -159,7 +172,7 @@ def engine_stages(level: int) -> list[Stage]:
         needs = ("collections", "image") if name == "e2e" else ("collections", "docker")
         command = (("tools/base-image",), pytest(folder, level=level))
         limit = 1800 if level < ALL else 3600
-        found.append(Stage(name, command, needs=needs, level=DEFAULT, alone=name == "e2e", limit=limit))
+        found.append(Stage(name, command, needs=needs, level=DEFAULT, alone=name in ALONE, limit=limit))
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     for scenario in scenarios:
         found.append(
