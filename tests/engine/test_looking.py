@@ -66,6 +66,12 @@ def test_observe_names_the_process_on_a_port(host):
     assert held["pid"] == os.getpid() and held["container"] is None
 
 
+def test_observe_knows_the_committed_image_without_its_container(host):
+    host.converge("create")
+    host.docker.remove(host.container)
+    assert host.observe()["images"][host.image]["id"] == host.image
+
+
 def test_observe_survives_a_damaged_state(host):
     host.converge("create")
     (host.state_dir / host.name / "state.json").write_bytes(b"\xff{")

@@ -241,3 +241,28 @@ def test_a_refused_request_touches_nothing(host):
         assert answer.get("failed") and word in answer["msg"], (word, answer)
         assert "Traceback" not in answer["msg"]
     assert not host.state_dir.exists()
+
+
+def test_a_disk_that_fills_up_after_the_stop_costs_no_server(host):
+    """The reserve lets the commit and the journal be written although nothing else can be."""
+    folder = host.state_dir / host.name
+    folder.mkdir(parents=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    try:
+        host.converge("create")
+        job = host.apply(host.order("replace", "--load", "6", generation="g2"))
+        wait_for(lambda: "started" in kinds(host.journal()))
+        with open(folder / "full", "wb", buffering=0) as stream:
+            try:
+                while stream.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+        events = host.watch(job)
+        state = host.state()
+        assert state["transaction"] is None and state["committed"]["generation"] == "g2" and host.answers() == "chat"
+        assert result(events) == "ok" and not (folder / "reserve").exists()
+    finally:
+        host.docker.remove(host.container)
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -125,7 +125,8 @@ def facts(params):
     """``(Engine or None, engine facts)`` for an observation; never raises. ``params``: the module's parameters."""
     answer = {
         "status": "ok", "message": "", "fix": "", "architecture": None, "name": None, "version": None,
-        "api_version": None, "sdk_version": None, "sdk_path": None, "runtimes": [], "cgroup_version": None, "root_dir": None, "warnings": [],
+        "api_version": None, "sdk_version": None, "sdk_path": None, "runtimes": [], "cgroup_version": None,
+        "root_dir": None, "warnings": [],
     }  # fmt: skip
     try:
         answer["sdk_version"], answer["sdk_path"] = _sdk_facts(load_sdk())

@@ -38,11 +38,12 @@ def observe(request, params, module):
     state_dir = request.get("state_dir") or "/var/lib/cortex-vllm"
     engine, facts = client.facts(params)
     inspects, short, images = [], [], {}
+    servers = {entry["name"]: _server(state_dir, entry["name"]) for entry in request.get("servers") or []}
     if engine is not None:
         try:
             short = engine.containers()
             inspects = _containers(engine, short, request)
-            images = _images(engine, inspects, request, state_dir)
+            images = _images(engine, inspects, request, servers, state_dir)
         except EngineError as exc:
             facts["status"] = "not_running"
             facts["message"] = "the engine stopped answering: {0}".format(exc.message)
@@ -60,21 +61,19 @@ def observe(request, params, module):
         "paths": {path: paths.look(path) for path in request.get("paths") or []},
         "ports": ports.look(request.get("ports") or [], short),
         "gpus": gpus.look(module) if request.get("gpus") else None,
-        "servers": {},
+        "servers": servers,
     }
     _name_holders(answer["ports"], inspects)
     by_name = {entry["Name"].lstrip("/"): entry for entry in inspects}
     asked = []
     for entry in request.get("servers") or []:
-        found = _server(state_dir, entry["name"])
-        answer["servers"][entry["name"]] = found
         if request.get("health"):
-            _ask_health(asked, found, by_name.get(entry["container_name"]))
+            _ask_health(asked, servers[entry["name"]], by_name.get(entry["container_name"]))
     # Servers that nobody asked for but that have a container of ours: what is to be reported or pruned.
     for entry in inspects:
         name = ours.label_of(entry)
-        if name and files.safe_name(name) and name not in answer["servers"]:
-            answer["servers"][name] = _server(state_dir, name)
+        if name and files.safe_name(name) and name not in servers:
+            servers[name] = _server(state_dir, name)
     for thread in asked:
         thread.join()
     if engine is not None:
@@ -112,10 +111,14 @@ def _on_host(inspect):
     return (inspect.get("HostConfig") or {}).get("NetworkMode") == "host"
 
 
-def _images(engine, inspects, request, state_dir):
+def _images(engine, inspects, request, servers, state_dir):
+    """Images asked for by reference, those of our containers and those that are committed by id."""
     known = state.load_images(state_dir)
     answer = {}
     wanted = list(request.get("images") or [])
+    # The container may have been removed by hand and the tag moved: what was proven is still the pin.
+    committed = [(entry["state"] or {}).get("committed") or {} for entry in servers.values()]
+    wanted += [entry["image_id"] for entry in committed if entry.get("image_id")]
     wanted += [entry["Image"] for entry in inspects if ours.label_of(entry) is not None]
     for ref in wanted:
         if ref in answer:

@@ -67,6 +67,8 @@ class ServerRun:
         except Exception as exc:  # a bug of ours must still end in the journal
             result, message = self.failed("start", "unexpected {0}: {1}".format(type(exc).__name__, exc))
         try:
+            if held:
+                state.release(self.state_dir, self.server)
             for lock in reversed(held):
                 lock.release()
             if self.engine:
@@ -182,6 +184,7 @@ class ServerRun:
         try:
             if old:
                 self._clear_name(self.kept_name)
+            state.reserve(self.state_dir, self.server)
             transaction.note(
                 self,
                 job=self.job, action=order["action"], step="created", started_at=round(time.time(), 3),
@@ -193,10 +196,12 @@ class ServerRun:
                 old_probe=committed.get("probe"), remove_kept=order.get("remove_kept", True),
                 committing=transaction.committed_entry(self, new),
             )  # fmt: skip
-        except (StepFailed, EngineError) as exc:
+        except (StepFailed, EngineError, OSError) as exc:
             # Nothing has been stopped: take the new one away again and everything is as it was.
             self.engine.remove(new)
             self.state["transaction"] = None
+            if isinstance(exc, OSError):
+                raise StepFailed("files", files.explain(exc, self.server_dir))
             raise StepFailed(getattr(exc, "reason", "create"), exc.message)
         stopped_at, outcome, reason, message = None, None, "start", ""
         try:
@@ -229,7 +234,7 @@ class ServerRun:
 
     def _put_aside(self, old):
         transaction.note(self, step="stopping")
-        self.engine.update(old["Id"], transaction.NEVER)
+        transaction.no_restarts(self, old["Id"])
         self._stop_container(old)
         transaction.note(self, step="stopped")
         self.engine.rename(old["Id"], self.kept_name)
@@ -279,7 +284,7 @@ class ServerRun:
         )  # fmt: skip
         begin, outcome, reason = time.monotonic(), None, "start"
         try:
-            self.engine.update(ident, transaction.NEVER)
+            transaction.no_restarts(self, ident)
             if restart:
                 reason = "stop"
                 self._stop_container(current)
@@ -341,7 +346,7 @@ class ServerRun:
         kept = patiently(self.engine.inspect, self.kept_name)
         try:
             if current:
-                self.engine.update(current["Id"], transaction.NEVER)
+                transaction.no_restarts(self, current["Id"])
                 self._stop_container(current)
                 self.engine.remove(current["Id"])
             if kept and self.order.get("remove_kept", True) and ours.label_of(kept) is not None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ from ansible_collections.cortex.vllm.plugins.module_utils import files
 
 SCHEMA = 1
 HISTORY = 10
+# Two states (declaration and body of a large server: some ten KiB each) and the rest of a journal.
+RESERVE = 256 * 1024
 
 
 def server_dir(state_dir, server):
@@ -61,10 +64,38 @@ def load(state_dir, server):
 
 
 def save(state_dir, server, state):
-    """Replace the state atomically. Raises `OSError`."""
+    """Replace the state atomically; a full disk first costs the reserve. Raises `OSError`."""
     files.directory(server_dir(state_dir, server), 0o711)
     content = json.dumps(state, sort_keys=True, separators=(",", ":")).encode("utf-8")
-    files.write_atomic(_path(state_dir, server), content, 0o600)
+    try:
+        files.write_atomic(_path(state_dir, server), content, 0o600)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT) or not release(state_dir, server):
+            raise
+        files.write_atomic(_path(state_dir, server), content, 0o600)
+
+
+def reserve(state_dir, server):
+    """Set space aside for what must still be written once a server has been stopped. Raises `OSError`."""
+    path = os.path.join(server_dir(state_dir, server), "reserve")
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, RESERVE)
+    except OSError as exc:
+        os.unlink(path)
+        if exc.errno != errno.EOPNOTSUPP:
+            raise
+    finally:
+        os.close(fd)
+
+
+def release(state_dir, server):
+    """Give the reserve up; whether there was one."""
+    try:
+        os.unlink(os.path.join(server_dir(state_dir, server), "reserve"))
+        return True
+    except OSError:
+        return False
 
 
 def load_images(state_dir):

@@ -139,6 +139,17 @@ def committed_entry(ctx, new_id):
     return entry
 
 
+def no_restarts(ctx, ident):
+    """The engine must not start this container by itself. One that cannot change a policy (older Podman) is let be:
+    what was stopped on purpose stays so until its next start.
+    """
+    try:
+        ctx.engine.update(ident, NEVER)
+    except EngineError as exc:
+        if exc.kind not in ("refused", "not_found"):
+            raise
+
+
 def set_policy(ctx, ident, policy):
     """Give a proven container its restart policy. A refusal is only told: the next run sees the difference."""
     if not policy:
