@@ -110,7 +110,8 @@ def stages(level: int) -> list[Stage]:
         Stage("environment-2.21", (("tools/environment", "2.21"),), level=DEFAULT, setup=True, skip=no_newer_core),
         Stage("ruff", ((f"{VENV}ruff", "check", "."),)),
         Stage("mypy", ((f"{VENV}mypy", BRAINS),)),
-        Stage("pytest", plain_tests(level)),
+        # A file of its own: who runs pytest --cov beside the gate does not disturb it.
+        Stage("pytest", plain_tests(level), environment=(("COVERAGE_FILE", ".ansible/test-logs/coverage"),)),
         Stage("packaging", (pytest(*folders("tests", ("packaging",)), level=level),), needs=("collections",)),
         Stage("ansible-lint", ((f"{VENV}ansible-lint", "--offline", "--nocolor"),), needs=("collections",)),
         Stage("changelog", (("tools/in-collection", "antsibull-changelog", "lint"),)),
