@@ -91,6 +91,7 @@ def described(harvester, *arguments, **options):
         (optional(json.loads), "json", []),
         (dict_or_str, "json|str", []),
         (kvs, "kvs", []),
+        (lambda text: text.split(","), "csv", []),
         (Config.parse, "json", []),
         (lambda text: text.lower(), "str", []),
     ],
@@ -108,6 +109,13 @@ def test_value(harvester):
     assert (entry["kind"], entry["type"], entry["default"], entry["choices"]) == ("value", "int", 1, [1, 2])
     assert entry["help"] == "Number of groups."
     assert "deprecated" not in entry and "required" not in entry and "hidden" not in entry
+
+
+def test_none_as_a_word(harvester):
+    assert described(harvester, "--x", type=optional(int))[1]["nullable"] is True
+    assert described(harvester, "--x", type=optional(json.loads))[1]["nullable"] is True
+    assert "nullable" not in described(harvester, "--x", type=int)[1]
+    assert "nullable" not in described(harvester, "--x", type=str)[1]
 
 
 def test_default_of_zero_false_and_nothing_is_kept(harvester):
@@ -153,6 +161,14 @@ def test_json_and_objects(harvester):
     assert "default" not in entry
 
 
+def test_a_mark_for_not_given_is_no_default(harvester):
+    class _Unset:
+        pass
+
+    entry = described(harvester, "--x", type=int, default=_Unset())[1]
+    assert "default" not in entry and "default_class" not in entry
+
+
 def test_values_become_json(harvester):
     plain = harvester.flags.plain
     assert plain(Colour.RED) == "red"
@@ -174,6 +190,8 @@ def test_underscores_become_dashes_and_another_destination_is_kept(harvester):
         ("[DEPRECATED] Use --other.", True),
         ("This parameter is deprecated and will be removed in a future release.", True),
         ("Deprecated: use --other instead.", True),
+        ("Order of kernels. Deprecated: will be removed in v0.34.0.", True),
+        ("In one of these modes: a; b (deprecated).", False),
         ("--x is deprecated and has no effect since 0.30.", True),
         ("The `--x` has no effect, do not set it, and it will be removed in v0.10.0.", True),
         ("Allow models whose quantization is deprecated.", False),
@@ -183,6 +201,12 @@ def test_underscores_become_dashes_and_another_destination_is_kept(harvester):
 )
 def test_deprecation_is_read_from_the_text(harvester, text, deprecated):
     assert ("deprecated" in described(harvester, "--x", help=text)[1]) is deprecated
+
+
+def test_descriptions_lose_what_says_nothing(harvester):
+    text = "The order.\n  API docs: https://docs.example/en/v9/x/#a.B\n "
+    text += "Should either be a valid JSON string or JSON keys passed individually."
+    assert described(harvester, "--x", help=text)[1]["help"] == "The order."
 
 
 def test_deprecation_is_read_from_the_parser(harvester):

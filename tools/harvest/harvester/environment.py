@@ -26,9 +26,23 @@ def cache() -> Path:
     return path
 
 
+def base_python() -> str:
+    """A Python 3.11, which the lock list is for: this one, else the one on the path.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    if sys.version_info[:2] == (3, 11):
+        return sys.executable
+    found = shutil.which("python3.11")
+    if not found:
+        raise SystemExit("harvest: needs Python 3.11, which requirements.txt is for; install it as python3.11")
+    return found
+
+
 def key() -> str:
     """Twelve hexadecimal digits of what the environment is made from: the lock list and the Python version."""
-    return hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    return hashlib.sha256(LOCK.read_bytes() + b"python3.11").hexdigest()[:12]
 
 
 def python() -> Path:
@@ -42,7 +56,7 @@ def python() -> Path:
     if not done.exists():
         print(f"harvest: making the isolated environment {folder}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([base_python(), "-m", "venv", str(folder)], check=True)
         command = [str(folder / "bin" / "python"), "-m", "pip", "install", "-qq", "-r", str(LOCK)]
         if subprocess.run(command, check=False).returncode:
             raise SystemExit("harvest: the environment could not be made; see pip's message above")

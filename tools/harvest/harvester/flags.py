@@ -57,6 +57,8 @@ def classify(function: Any) -> tuple[str, list[str]]:
     obj = _try(function, '{"a": 1}')
     word = _try(function, "harvest")
     empty = _try(function, "{}")
+    if isinstance(word, list) and len(_try(function, "1,2")) == 2:
+        return "csv", []
     if not isinstance(empty, (str, bool, int, float, list, Exception)) and empty is not None:
         # A dictionary, or an object of a configuration class that parses its own JSON.
         return ("json|str" if word == "harvest" else "json"), []
@@ -128,10 +130,13 @@ def _kind(parser: argparse.ArgumentParser, action: argparse.Action, spellings: l
     shape: dict[str, Any] = {"type": type_name}
     if words:
         shape["words"] = words
+    # vLLM's optional_type(): the word None (and nothing at all) means no value.
+    if action.type is not None and _try(action.type, "None") is None:
+        shape["nullable"] = True
     if name == "StoreBoolean" or (type_name == "bool" and action.nargs in (None, "?")):
         return {"kind": "bool_value", "type": "bool", "nargs": action.nargs}
     if "LoRAParser" in name or "PromptAdapterParser" in name:
-        return {"kind": "list", "type": "name=path", "nargs": action.nargs}
+        return {"kind": "list", **shape, "type": "name=path", "nargs": action.nargs}
     if isinstance(action, argparse._AppendAction):
         return {"kind": "list", "repeat": True, **shape}
     if action.nargs in ("+", "*") or isinstance(action.nargs, int):
@@ -143,16 +148,25 @@ def _kind(parser: argparse.ArgumentParser, action: argparse.Action, spellings: l
     return {"kind": "value", **shape}
 
 
+def help_of(action: argparse.Action) -> str:
+    """The help text on one line, without what says the same for many options or names the release in a link."""
+    if action.help is None or action.help is argparse.SUPPRESS:
+        return ""
+    text = re.sub(r"API docs: https?://\S+", "", action.help)
+    text = text.replace("Should either be a valid JSON string or JSON keys passed individually.", "")
+    return " ".join(text.split())
+
+
 def _deprecation(action: argparse.Action, name: str, deprecated: set[Any]) -> str | None:
     """vLLM's words about why an option should not be used, from the place where it says so to the end.
 
     Deprecated is what the parser or the action's class marks so, and what its help calls so: at its beginning, in
     brackets, or in a sentence about this option.
     """
-    text = " ".join((action.help or "").split()) if action.help is not argparse.SUPPRESS else ""
+    text = help_of(action)
     subject = rf"(?:^|(?<=[.:] ))(?:this (?:parameter|argument|flag|option)|(?:the )?`?{re.escape(name)}`?)"
     match = re.search(
-        r"(?i)^\W*deprecated\b.*|\[deprecated\].*|"
+        r"(?i)^\W*deprecated\b.*|\[deprecated\].*|(?<=\. )deprecated: .*|"
         rf"{subject}(?: (?:flag|option|argument))?,? (?:is|has been) (?:now )?deprecated\b.*|"
         rf"{subject} has no effect\b.*",
         text,
@@ -203,8 +217,7 @@ def describe(parser: argparse.ArgumentParser) -> dict[str, dict[str, Any]]:
         entry["hidden"] = action.help is argparse.SUPPRESS
         entry["deprecated"] = _deprecation(action, name, deprecated)
         entry["group"] = groups.get(id(action))
-        text = "" if action.help in (None, argparse.SUPPRESS) else " ".join(action.help.split())
-        entry["help"] = text or None
+        entry["help"] = help_of(action) or None
         flags[name] = {k: v for k, v in entry.items() if v not in (None, [], False) or k == "const" and v is not None}
         if entry.get("default") in (False, 0) or entry.get("default") == []:
             flags[name]["default"] = entry["default"]
@@ -220,7 +233,9 @@ def _values(entry: dict[str, Any], action: argparse.Action) -> None:
         json.dumps(entry["default"])
     except (ValueError, TypeError):
         entry["default"] = None
-        entry["default_class"] = type(action.default).__name__
+        # A private class is a mark for "not given", not a configuration.
+        name = type(action.default).__name__
+        entry["default_class"] = None if name.startswith("_") else name
     if action.nargs == "?" and action.const is not None:
         try:
             entry["const"] = plain(action.const)

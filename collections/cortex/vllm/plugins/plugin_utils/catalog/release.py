@@ -45,12 +45,13 @@ class Flag:
             ``value`` ``--x v``;
             ``store_true``/``store_false`` ``--x``, without value and without a negative form;
             ``bool_optional`` ``--x`` or :attr:`negation`, never with a value;
-            ``bool_value`` ``--x`` or ``--x true|false``;
+            ``bool_value`` ``--x true|false``, and ``--x`` alone where :attr:`nargs` is ``"?"``; where it is not
+            (``--guided-decoding-disable-*`` of 0.11), any text counts as true;
             ``list`` ``--x a b`` (or ``--x a --x b`` where :attr:`repeat`);
             ``json`` ``--x '{…}'``.
         type: Of the value, or of one item of a list: ``str``, ``int``, ``float``, ``bool``, ``human_int`` (``8k`` =
             8000, ``8K`` = 8192), ``json``, ``json|str`` (JSON if it parses, else text), ``kvs``
-            (``image=4,video=1``), ``name=path`` (LoRA and prompt adapters).
+            (``image=4,video=1``), ``csv`` (``0,1``), ``name=path`` (LoRA and prompt adapters).
         aliases: Other spellings of the same meaning, short forms included.
         negation: The documented spelling that sets the value to false (``bool_optional`` only).
         negations: Further accepted spellings that set it to false.
@@ -60,6 +61,7 @@ class Flag:
         default_class: For instance ``CompilationConfig``: the default is that class's own defaults.
         const: The value of an option given without one (``nargs: "?"``).
         words: Words accepted beside numbers, such as ``auto`` for ``--max-model-len``.
+        nullable: The word ``None`` is accepted and means no value.
         repeat: A list of which every item needs the option again.
         required: The parser refuses a command line without it.
         hidden: Accepted, not shown by ``--help``.
@@ -81,6 +83,7 @@ class Flag:
     default_class: str | None = None
     const: Any = None
     words: tuple[str, ...] = ()
+    nullable: bool = False
     repeat: bool = False
     required: bool = False
     hidden: bool = False

@@ -18,7 +18,10 @@ from .release import Release, normalise
 DATA = Path(__file__).parent / "data"
 SCHEMA = 1
 
-_VERSION = re.compile(r"v?(?P<release>\d+(?:\.\d+)*)(?:\.?(?P<phase>a|b|rc|dev|post)(?P<number>\d+))?.*", re.DOTALL)
+_VERSION = re.compile(
+    r"v?(?P<release>\d{1,6}(?:\.\d{1,6}){0,5})(?:\.?(?P<phase>a|b|rc|dev|post)(?P<number>\d{1,6}))?(?:[-_].*|\.[a-z].*)?",
+    re.ASCII | re.DOTALL,
+)
 # PEP 440 order within one release number: development, alpha, beta, candidate, final, post.
 _PHASES = {"dev": -4, "a": -3, "b": -2, "rc": -1, None: 0, "post": 1}
 
@@ -37,7 +40,7 @@ def version_key(version: str) -> tuple[tuple[int, ...], int, int]:
     """
     match = _VERSION.fullmatch(version.strip().partition("+")[0])
     if not match:
-        raise ValueError(f"{version!r} is not a vLLM version: write it as 0.32.0")
+        raise ValueError(f"{version[:60]!r} is not a vLLM version: write it as 0.32.0")
     numbers = [int(part) for part in match["release"].split(".")]
     while numbers and numbers[-1] == 0:
         numbers.pop()
@@ -159,4 +162,4 @@ def help_text(flag: str, version: str) -> str | None:
         if version_key(since) > wanted:
             break
         text = words
-    return text
+    return text or None

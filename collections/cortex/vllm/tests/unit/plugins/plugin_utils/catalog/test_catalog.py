@@ -38,13 +38,19 @@ def test_versions_sort_as_published_not_as_text():
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("v0.32.0", "0.32.0"), ("0.32.0+cu129", "0.32.0"), ("0.32", "0.32.0"), ("0.32.0+cpu", "0.32.0")],
+    [
+        ("v0.32.0", "0.32.0"),
+        ("0.32.0+cu129", "0.32.0"),
+        ("0.32", "0.32.0"),
+        ("0.32.0+cpu", "0.32.0"),
+        ("v0.32.0-cu129", "0.32.0"),
+    ],
 )
 def test_one_version_has_many_spellings(one, other):
     assert catalog.version_key(one) == catalog.version_key(other)
 
 
-@pytest.mark.parametrize("text", ["nightly", "latest", "", "gabc"])
+@pytest.mark.parametrize("text", ["nightly", "latest", "", "gabc", "0.32.0rcx", "0.32x", "9" * 5000, "0." * 3000])
 def test_what_is_no_version_says_what_to_write(text):
     with pytest.raises(ValueError, match="write it as 0.32.0"):
         catalog.version_key(text)
@@ -94,6 +100,8 @@ def test_a_release_outside_the_catalogue_is_none(text):
         ("nightly", catalog.versions()[-1], False),
         ("0.1.dev1+g0123abc", catalog.versions()[-1], False),
         ("0.11.0rc2", "0.11.0", False),
+        ("0.32.1rc1.dev7+g0123abc", "0.32.0", False),
+        ("0.8.5.post2", "0.8.5.post1", False),
     ],
 )
 def test_nearest(asked, found, exact):
@@ -221,3 +229,6 @@ def test_descriptions():
     text = catalog.help_text("max_model_len", "0.32.0")
     assert text and text.startswith("Model context length")
     assert catalog.help_text("--no-such-flag", "0.32.0") is None
+    assert catalog.help_text("swap_space", "0.17.1")
+    assert catalog.help_text("swap_space", "0.18.1") is None
+    assert catalog.help_text("speculative_config", "0.6.0") is None

@@ -15,7 +15,7 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils.catalog import store
 
 VERSIONS = catalog.versions()
 KINDS = {"value", "store_true", "store_false", "bool_optional", "bool_value", "list", "json"}
-TYPES = {"str", "int", "float", "bool", "human_int", "json", "json|str", "kvs", "name=path"}
+TYPES = {"str", "int", "float", "bool", "human_int", "json", "json|str", "kvs", "csv", "name=path"}
 NEWEST = VERSIONS[-1]
 
 
@@ -202,6 +202,8 @@ FORMS = [
     ("compilation_config", [("0.6.6.post1", "json", "json")]),
     ("structured_outputs_config", [("0.11.0", "json", "json")]),
     ("tensor_parallel_size", [("0.6.0", "value", "int")]),
+    ("device_ids", [("0.24.0", "value", "csv")]),
+    ("limit_mm_per_prompt", [("0.6.0", "value", "kvs"), ("0.8.5.post1", "json", "json")]),
 ]
 
 
@@ -349,7 +351,9 @@ def test_batch_defaults():
     }
     assert sizes("0.27.1")["B200"] == (8192, 1024)
     assert set(sizes("0.8.0").values()) == {(2048, 1024), (8192, 1024)}
-    assert sizes("0.8.3")["L4"] == (2048, 256)
+    assert sizes("0.8.3")["L4"] == (2048, 1024)
+    assert sizes("0.8.4")["L4"] == (2048, 256)
+    assert sizes("0.8.5.post1")["A100-SXM4-80GB"] == (8192, 1024)
     assert sizes("0.7.3") == {}
 
 

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in a vLLM image: parses command lines, a JSON list of lists on stdin, with the installed vLLM's own parser."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, "/harvest")
+sys.argv = ["vllm"]
+
+import vllm
+from harvester import flags, probe
+
+base, serve, notes = probe.build_parsers(Path(vllm.__file__).parent.parent)
+
+
+def parse(argv):
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            full = vars(serve.parse_args(list(argv)))
+    except SystemExit:
+        return {"error": errors.getvalue().strip().splitlines()[-1]}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"values": {name: shown(value) for name, value in full.items()}}
+
+
+def shown(value):
+    try:
+        return flags.plain(value)
+    except ValueError:
+        return {"object": type(value).__name__}
+
+
+defaults = parse([])["values"]
+answers = [parse(argv) for argv in json.load(sys.stdin)]
+for answer in answers:
+    if "values" in answer:  # only what differs: a parser has hundreds of defaults
+        answer["values"] = {k: v for k, v in answer["values"].items() if v != defaults[k]}
+print("\nANSWER" + json.dumps({"answers": answers, "defaults": defaults}))
