@@ -46,7 +46,7 @@ options:
     type: dict
     default: {}
 author:
-  - Cortex vLLM contributors
+  - Cortex vLLM contributors (@cortex-vllm)
 """
 
 EXAMPLES = r"""

@@ -28,7 +28,7 @@ attributes:
   idempotent:
     support: full
 author:
-  - Cortex vLLM contributors
+  - Cortex vLLM contributors (@cortex-vllm)
 seealso:
   - module: cortex.vllm.servers
 """

@@ -47,7 +47,7 @@ options:
     type: bool
     default: false
 author:
-  - Cortex vLLM contributors
+  - Cortex vLLM contributors (@cortex-vllm)
 seealso:
   - module: cortex.vllm.servers
 """
