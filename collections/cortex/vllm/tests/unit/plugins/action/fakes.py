@@ -103,3 +103,8 @@ def watched(events: dict[str, list[dict[str, t.Any]]], alive: bool = True) -> di
 
 def done(result: str = "ok", message: str = "") -> dict[str, t.Any]:
     return {"event": "done", "result": result, "message": message}
+
+
+def returned(caught: t.Any) -> dict[str, t.Any]:
+    """What a failed action gives to the task's result beside its message."""
+    return dict(caught.value.result)

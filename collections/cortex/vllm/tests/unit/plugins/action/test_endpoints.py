@@ -20,6 +20,7 @@ from ansible_collections.cortex.vllm.plugins.action import endpoints as action
 from ansible_collections.cortex.vllm.plugins.action import ready
 from ansible_collections.cortex.vllm.plugins.plugin_utils import endpoints
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import FindingsError
+from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import returned
 
 METRICS = """# HELP vllm:num_requests_running Number of requests in model execution batches.
 vllm:num_requests_running{engine="0",model_name="chat"} 2.0
@@ -333,8 +334,8 @@ def test_ready_of_a_url_with_a_wrong_key_does_not_wait(play: t.Any, server: Serv
     with pytest.raises(AnsibleActionFail, match="missing or wrong") as caught:
         played.run()
 
-    assert caught.value.result_contribution["attempts"] == 1
-    assert "sk-wrong-key" not in json.dumps(dict(caught.value.result_contribution), default=str)
+    assert returned(caught)["attempts"] == 1
+    assert "sk-wrong-key" not in json.dumps(returned(caught), default=str)
 
 
 def test_ready_in_check_mode_never_fails(play: t.Any, server: Server) -> None:

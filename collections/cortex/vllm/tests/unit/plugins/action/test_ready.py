@@ -17,6 +17,7 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.cortex.vllm.plugins.action import ready
 from ansible_collections.cortex.vllm.plugins.plugin_utils import probing
+from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import returned
 
 READY = {"state": "ready", "phase": "serving", "percent": None, "http": 200, "token": " 4", "container_id": "c1"}
 
@@ -61,7 +62,7 @@ def test_death_ends_at_once_with_the_log(play: t.Any) -> None:
     with pytest.raises(AnsibleActionFail, match="chat: it ended with exit code 1") as caught:
         played.run()
 
-    assert "diagnosis" in caught.value.result_contribution
+    assert "diagnosis" in returned(caught)
     assert len(played.steps) == 2
 
 

@@ -24,6 +24,7 @@ from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import (
     done,
     observed,
     order,
+    returned,
     watched,
 )
 
@@ -98,8 +99,8 @@ def test_an_error_touches_nothing(play: t.Any, plans: t.Any) -> None:
 
     assert played.steps == ["observe"]
     assert "vllm_servers[chat].server_port: is taken by nginx (pid 7). Choose another." in str(caught.value)
-    assert caught.value.result_contribution["findings"][0]["code"] == "port.taken"
-    assert caught.value.result_contribution["remote_calls"] == 1
+    assert returned(caught)["findings"][0]["code"] == "port.taken"
+    assert returned(caught)["remote_calls"] == 1
     assert caught.value.__cause__ is None
 
 
@@ -118,7 +119,7 @@ def test_a_bad_secret_is_not_shown(play: t.Any) -> None:
     with pytest.raises(AnsibleActionFail) as caught:
         played.run()
 
-    assert "sk-1234" not in str(caught.value) + json.dumps(dict(caught.value.result_contribution), default=str)
+    assert "sk-1234" not in str(caught.value) + json.dumps(returned(caught), default=str)
 
 
 @pytest.mark.parametrize("name", ["server", "timeouts", "default"])
@@ -302,9 +303,9 @@ def test_failed_start_names_cause_and_evidence(play: t.Any, plans: t.Any) -> Non
     message = str(caught.value)
     assert message.startswith("chat: start failed: exited with code 1 after 3 s")
     assert "Evidence on the host: /var/lib/cortex-vllm/chat/evidence/x" in message
-    assert caught.value.result_contribution["changed"] is True
-    assert caught.value.result_contribution["servers"]["chat"]["result"] == "failed"
-    assert "diagnosis" in caught.value.result_contribution["servers"]["chat"]
+    assert returned(caught)["changed"] is True
+    assert returned(caught)["servers"]["chat"]["result"] == "failed"
+    assert "diagnosis" in returned(caught)["servers"]["chat"]
 
 
 @pytest.mark.parametrize(
