@@ -92,7 +92,13 @@ def difference_texts(differences: Iterable[Any]) -> list[str]:
 
 
 def _names(differences: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(str(item.field) for item in differences if item.kind != "cosmetic"))
+    """Fields that differ; those that wait for the next change or an update say why they differ."""
+    told = (
+        str(item.field) if item.cause in {"declared", "drift"} else f"{item.field} ({item.cause})"
+        for item in differences
+        if item.kind != "cosmetic"
+    )
+    return list(dict.fromkeys(told))
 
 
 def _cell(value: Any) -> str:

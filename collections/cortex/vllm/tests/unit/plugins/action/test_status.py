@@ -22,6 +22,7 @@ from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import Fake
 class Difference:
     field: str
     kind: str = "replace"
+    cause: str = "drift"
 
     def __str__(self) -> str:
         return f"{self.field}: 1 -> 2"
@@ -57,7 +58,11 @@ def test_a_running_server() -> None:
         containers=[container()],
         images={"sha256:1": {"known": {"vllm_version": "0.32.0"}}, "x:1": {"known": {"vllm_version": "0.9.0"}}},
         servers={"chat": {"health": {"http": 200, "error": None}}},
-        differences=[Difference("env.A"), Difference("log_driver", "cosmetic")],
+        differences=[
+            Difference("env.A"),
+            Difference("log_driver", "cosmetic"),
+            Difference("image", cause="resolved"),
+        ],
     )
 
     assert found == {
@@ -72,7 +77,7 @@ def test_a_running_server() -> None:
         "model": "/m",
         "url": "http://127.0.0.1:8000",
         "outside": False,
-        "drift": "env.A",
+        "drift": "env.A, image (resolved)",
     }
 
 
