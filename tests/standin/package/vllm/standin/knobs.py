@@ -44,6 +44,7 @@ class Knobs:
     version: str = ""  # vLLM release to imitate; empty: the one the image was built as
     speed: float = 0.02  # factor for PHASE_SECONDS: 1.0 is a real start of 34 s, 0.02 takes 0.7 s
     load_seconds: float = -1.0  # duration of P7, not scaled; below 0: as PHASE_SECONDS says
+    gate: str = ""  # name of a file in the model directory: P7 does not end before it exists
     shards: int = 1  # progress lines of P7
     fail_phase: str = ""  # P0 ... P9: fail there as a real server was seen to fail there
     hang_phase: str = ""  # P0 ... P9: never leave this phase
@@ -56,6 +57,7 @@ class Knobs:
     hang_requests: bool = False  # /health says 200, completions never come
     bind_delay: float = 0.0  # s between the banner and bind()
     children: bool = True  # run processes named VLLM::EngineCore and VLLM::Worker
+    tell_environment: bool = False  # write the whole environment into the log, as a careless library would
     log_bytes: bool = False  # put bytes that are not UTF-8 into the log while loading
     answer: str = " the quick brown fox"  # text of each completion
     unknown_flags: str = ""  # comma list: refuse these although the release knows them

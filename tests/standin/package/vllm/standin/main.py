@@ -156,6 +156,8 @@ class Run:
         self.spend("P3")
         self.say(said["P3"])
         self.banner = True
+        if self.knobs.tell_environment:
+            script.write(f"environment: {dict(os.environ)}")
         time.sleep(max(self.knobs.bind_delay, 0))
         server = Server(self.values["HOST"], int(self.values["PORT"]))
         server.engine = self.engine
@@ -180,6 +182,8 @@ class Run:
             if line and number > 1:
                 self.pause(seconds / self.knobs.shards)
             script.write(line)
+        while self.knobs.gate and not os.path.exists(os.path.join(self.model, self.knobs.gate)):
+            self.pause(0.1)
         self.say(said[last + 1 :])
 
     def pause(self, seconds: float) -> None:
