@@ -139,9 +139,11 @@ class Job:
     def outcome(self) -> dict[str, Any]:
         """The keys of the task's result that the journal knows better than the plan did."""
         ready, committed, failed, back = (self.last(name) for name in ("ready", "committed", "failed", "rolled_back"))
+        # After a roll-back the one that was started last serves, not the one that was created.
+        serving = ("started", "created") if back else ("created", "started")
         known = {
             "result": self.result,
-            "container_id": self.last("created").get("container_id") or self.last("started").get("container_id"),
+            "container_id": next(filter(None, (self.last(name).get("container_id") for name in serving)), None),
             "generation": committed.get("generation"),
             "seconds": ready.get("seconds"),
             "token": ready.get("token"),
@@ -247,7 +249,8 @@ def diagnose(job: Job) -> tuple[list[Finding], list[str]]:
     if not failed.get("log") and not failed.get("exit"):
         return [], []
     verdict = diagnosis.diagnose(list(failed.get("log") or ()), failed.get("exit"))
-    return list(verdict.findings), list(verdict.telling)
+    found = [dataclasses.replace(finding, server=job.server) for finding in verdict.findings]
+    return found, list(verdict.telling)
 
 
 def failure_text(job: Job) -> str:

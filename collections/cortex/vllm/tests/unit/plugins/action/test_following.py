@@ -135,7 +135,24 @@ def test_failure_tells_findings_and_log() -> None:
 
     assert text.startswith("chat: update in place failed: the container ended with code 1")
     assert "shm_size" in text
+    assert [finding.server for finding in following.diagnose(job)[0]] == ["chat"]
     assert "    | RuntimeError: Insufficient space" in text
+
+
+def test_after_a_roll_back_the_old_container_is_the_one() -> None:
+    job = Job("chat", "j", action="replace")
+    for event in (
+        {"event": "created", "container_id": "new"},
+        {"event": "started", "container_id": "new"},
+        {"event": "failed", "message": "x"},
+        {"event": "started", "container_id": "old"},
+        {"event": "rolled_back", "verified": True, "seconds": 7.0},
+        done("rolled_back"),
+    ):
+        job.note(event)
+
+    assert job.outcome()["container_id"] == "old"
+    assert job.outcome()["rolled_back"] is True
 
 
 def test_failure_without_any_reason_still_says_something() -> None:
