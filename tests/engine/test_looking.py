@@ -131,7 +131,7 @@ def test_probe_tells_ready_loading_failed_stopped_absent(host):
     assert probe(host)["state"] == "absent"
     host.converge("create", "--load", "4")
     answer = probe(host)  # the probe that was committed is used
-    assert answer["state"] == "ready" and answer["token"] == " there" and answer["phase"] == "serving"
+    assert answer["state"] == "ready" and answer["token"] == " there" and answer["http"] == 200
     host.docker.call("POST", "/containers/{}/stop?t=1".format(host.container))
     assert probe(host)["state"] == "stopped"
     host.docker.call("POST", "/containers/{}/start".format(host.container))

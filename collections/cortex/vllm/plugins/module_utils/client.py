@@ -9,51 +9,21 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import math
 import os
 import re
-import socket
 import sys
 
-# The distribution's package is bound to the distribution's Python; discovery may have chosen another one.
-INTERPRETERS = (
-    "/usr/bin/python3",
-    "/usr/libexec/platform-python",
-    "/usr/local/bin/python3",
+from ansible_collections.cortex.vllm.plugins.module_utils.connection import (
+    CHECK_HOST,
+    CONNECTION,
+    DEFAULT_HOST,
+    EngineError,
+    check_version,
+    look_at_socket,
+    sdk_missing,
 )
-OLDEST_SDK = (5, 0)
-CHECK_HOST = "Start the engine, or correct docker_host and the tls options."
-
-# Options of every task that talks to the engine; documented by the fragment `cortex.vllm._engine`.
-CONNECTION = {
-    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
-    "tls": {"type": "bool", "default": False},
-    "tls_ca": {"type": "path"},
-    "tls_cert": {"type": "path"},
-    "tls_key": {"type": "path"},
-    "tls_verify": {"type": "bool", "default": True},
-    "timeout": {"type": "float", "default": 60.0},
-}
-
-
-class EngineError(Exception):
-    """The engine refused or could not be asked.
-
-    ``kind``: ``absent``, ``not_running``, ``denied``, ``sdk_missing``, ``incompatible`` (no connection),
-    ``not_found``, ``conflict``, ``refused`` (the engine said no), ``timeout``, ``connection`` (lost on the way).
-    """
-
-    def __init__(self, kind, message, fix=""):
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.fix = fix
-
-    def full(self):
-        """Cause and what to do, for where no finding says it."""
-        return "{0}. {1}".format(self.message, self.fix) if self.fix else self.message
 
 
 def _without_setuptools(name):
@@ -88,67 +58,13 @@ def load_sdk():
         if not hasattr(sdk, "APIClient"):
             raise ImportError("{0} is something else of that name".format(getattr(sdk, "__path__", "docker")))
     except ImportError as exc:
-        raise EngineError(
-            "sdk_missing",
-            "the Docker SDK for Python cannot be imported by {0} (Python {1}): {2}".format(
-                sys.executable, sys.version.split()[0], exc
-            ),
-            "Install the distribution's package python3-docker (on Red Hat: from EPEL), or set "
-            "ansible_python_interpreter to the Python that has it.",
-        )
+        raise sdk_missing(exc)
     return sdk
-
-
-def respawn_if_needed():
-    """Start the module again under an interpreter that has the SDK, when this one has not. May not return."""
-    try:
-        load_sdk()
-    except EngineError:
-        from ansible.module_utils.common import respawn
-
-        if not respawn.has_respawned():
-            found = respawn.probe_interpreters_for_module([p for p in INTERPRETERS if p != sys.executable], "docker")
-            if found:
-                respawn.respawn_module(found)
 
 
 def _sdk_facts(sdk):
     version = str(getattr(sdk, "__version__", None) or getattr(sdk, "version", "unknown"))
     return version, os.path.dirname(getattr(sdk, "__file__", None) or "")
-
-
-def _version_tuple(text):
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
-
-
-def facts(params):
-    """``(Engine or None, engine facts)`` for an observation; never raises. ``params``: the module's parameters."""
-    answer = {
-        "status": "ok", "message": "", "fix": "", "architecture": None, "name": None, "version": None,
-        "api_version": None, "sdk_version": None, "sdk_path": None, "runtimes": [], "cgroup_version": None,
-        "root_dir": None, "warnings": [],
-    }  # fmt: skip
-    try:
-        answer["sdk_version"], answer["sdk_path"] = _sdk_facts(load_sdk())
-        engine = Engine(params)
-        version, info = engine.version(), engine.info()
-    except EngineError as exc:
-        answer.update(status=exc.kind if exc.kind != "connection" else "not_running", message=exc.message, fix=exc.fix)
-        if exc.kind in ("refused", "timeout"):
-            answer["status"] = "not_running"
-        return None, answer
-    components = [str(part.get("Name", "")) for part in version.get("Components") or []]
-    answer.update(
-        name="podman" if any("podman" in part.lower() for part in components) else "docker",
-        version=version.get("Version"),
-        api_version=engine.api_version,
-        architecture=info.get("Architecture"),
-        runtimes=sorted(info.get("Runtimes") or {}),
-        cgroup_version=str(info.get("CgroupVersion") or "") or None,
-        root_dir=info.get("DockerRootDir"),
-        warnings=[str(text) for text in info.get("Warnings") or []],
-    )
-    return engine, answer
 
 
 def _tls(sdk, params):
@@ -163,41 +79,6 @@ def _tls(sdk, params):
         raise EngineError("incompatible", "tls_ca, tls_cert, tls_key: {0}".format(str(exc).splitlines()[0]))
 
 
-def _look_at_socket(host):
-    """Say precisely why a unix socket cannot be used, before the SDK wraps it in three exceptions."""
-    if not host.startswith("unix://"):
-        return
-    path = host[len("unix://") :]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(5)
-        try:
-            probe.connect(path)
-            return
-        except OSError as exc:
-            code, text = exc.errno, exc.strerror or str(exc)
-    if code in (errno.EACCES, errno.EPERM):
-        raise EngineError(
-            "denied",
-            "uid {0} has no permission on {1}".format(os.getuid(), path),
-            "Run the task with become: true, or add the user to the group that owns the socket.",
-        )
-    folders = os.environ.get("PATH", "").split(":") + ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
-    installed = [
-        name for name in ("dockerd", "podman") if any(os.access(os.path.join(f, name), os.X_OK) for f in folders if f)
-    ]
-    if code == errno.ENOENT and not installed:
-        raise EngineError(
-            "absent",
-            "{0} does not exist, and neither dockerd nor podman is installed".format(path),
-            "Install an engine (Debian, Ubuntu: docker.io), or set docker_host.",
-        )
-    raise EngineError(
-        "not_running",
-        "cannot connect to {0}: {1}".format(path, text),
-        "Start the engine (systemctl start docker), or set docker_host to the socket it listens on.",
-    )
-
-
 class Engine:
     """One connection; not to be shared between threads (`clone` makes another one).
 
@@ -209,14 +90,9 @@ class Engine:
         self._sdk = load_sdk()
         self._requests = importlib.import_module("requests.exceptions")
         version, path = _sdk_facts(self._sdk)
-        if _version_tuple(version) < OLDEST_SDK:
-            raise EngineError(
-                "incompatible",
-                "the Docker SDK {0} in {1} is older than 5.0".format(version, path),
-                "Install the distribution's python3-docker, and remove a copy of pip that hides it.",
-            )
-        host = params.get("docker_host") or CONNECTION["docker_host"]["default"]
-        _look_at_socket(host)
+        check_version(version, path)
+        host = params.get("docker_host") or DEFAULT_HOST
+        look_at_socket(host)
         self.timeout = params.get("timeout") or CONNECTION["timeout"]["default"]
         try:
             self._api = self._sdk.APIClient(

@@ -14,20 +14,17 @@ import secrets
 import threading
 
 from ansible_collections.cortex.vllm.plugins.module_utils import (
-    client,
+    connection,
     files,
-    gpus,
     journal,
     locks,
-    model_files,
     ours,
     paths,
     ports,
-    probing,
     state,
     trimming,
 )
-from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
+from ansible_collections.cortex.vllm.plugins.module_utils.connection import EngineError
 
 SCHEMA = 1
 
@@ -36,7 +33,7 @@ def observe(request, params, module):
     """The observation of docs/contract.md for a request; ``module``: for nvidia-smi only."""
     salt = secrets.token_hex(16)
     state_dir = request.get("state_dir") or "/var/lib/cortex-vllm"
-    engine, facts = client.facts(params)
+    engine, facts = connection.facts(params)
     inspects, short, images = [], [], {}
     servers = {entry["name"]: _server(state_dir, entry["name"]) for entry in request.get("servers") or []}
     if engine is not None:
@@ -54,13 +51,10 @@ def observe(request, params, module):
         "engine": facts,
         "containers": [trimming.container(entry, salt) for entry in inspects],
         "images": images,
-        "models": {
-            entry["key"]: model_files.look(entry["model"], entry.get("revision"), entry.get("hub_cache"))
-            for entry in _distinct(request.get("models"))
-        },
+        "models": _models(request.get("models")),
         "paths": {path: paths.look(path) for path in request.get("paths") or []},
         "ports": ports.look(request.get("ports") or [], short),
-        "gpus": gpus.look(module) if request.get("gpus") else None,
+        "gpus": _gpus(module) if request.get("gpus") else None,
         "servers": servers,
     }
     _name_holders(answer["ports"], inspects)
@@ -81,8 +75,26 @@ def observe(request, params, module):
     return answer
 
 
-def _distinct(models):
-    return {entry["key"]: entry for entry in models or []}.values()
+# What comes in an archive is compiled each time: a look loads only the parts that it was asked for.
+
+
+def _models(models):
+    if not models:
+        return {}
+    from ansible_collections.cortex.vllm.plugins.module_utils import model_files
+
+    seen = {}
+    for entry in models:
+        place = (entry["model"], entry.get("revision"), entry.get("hub_cache"))
+        if place not in seen:
+            seen[place] = model_files.look(*place)
+    return {entry["key"]: seen[(entry["model"], entry.get("revision"), entry.get("hub_cache"))] for entry in models}
+
+
+def _gpus(module):
+    from ansible_collections.cortex.vllm.plugins.module_utils import gpus
+
+    return gpus.look(module)
 
 
 def _containers(engine, short, request):
@@ -169,6 +181,8 @@ def _ask_health(asked, found, inspect):
     probe = committed.get("probe")
     if not probe or not probe.get("port") or not ((inspect or {}).get("State") or {}).get("Running"):
         return
+    from ansible_collections.cortex.vllm.plugins.module_utils import probing
+
     key = ours.api_key(inspect, probe)
 
     def ask():

@@ -105,7 +105,7 @@ message:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cortex.vllm.plugins.module_utils import client, files
+from ansible_collections.cortex.vllm.plugins.module_utils import connection, files
 
 SCHEMA = 1
 
@@ -146,7 +146,7 @@ def main():
             step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe"]},
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
-            **client.CONNECTION,
+            **connection.CONNECTION,
         ),
         supports_check_mode=True,
     )
@@ -157,10 +157,10 @@ def main():
             "versions of cortex.vllm".format(schema, SCHEMA)
         )
     if module.params["step"] != "watch":
-        client.respawn_if_needed()
+        connection.respawn_if_needed()
     try:
         answer = run_step(module)
-    except client.EngineError as exc:
+    except connection.EngineError as exc:
         module.fail_json(msg=exc.full(), kind=exc.kind)
     except files.RequestRefused as exc:
         module.fail_json(msg=str(exc), kind="refused")

@@ -138,20 +138,20 @@ gpus:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cortex.vllm.plugins.module_utils import client, gpus
+from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpus
 
 
 def main():
-    module = AnsibleModule(argument_spec=dict(client.CONNECTION), supports_check_mode=True)
-    client.respawn_if_needed()
+    module = AnsibleModule(argument_spec=dict(connection.CONNECTION), supports_check_mode=True)
+    connection.respawn_if_needed()
     answer = gpus.look(module)
-    engine, facts = client.facts(module.params)
+    engine, facts = connection.facts(module.params)
     devices = answer.pop("devices")
     holders = {}
     if engine is not None and devices:
         try:
             holders = gpus.holders(engine, devices)
-        except client.EngineError as exc:
+        except connection.EngineError as exc:
             facts["status"] = exc.kind
     for device in devices:
         device["containers"] = sorted(holders.get(device["uuid"], []))

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+import socketserver
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from ansible_collections.cortex.vllm.plugins.module_utils import (
-    client,
+    connection,
     fetch,
     follow,
     job,
@@ -362,29 +364,118 @@ def test_a_failed_pull_says_what_to_do(text, advice):
 
 
 def test_a_missing_sdk_is_said_with_the_interpreter(monkeypatch):
-    def missing(name):
-        raise ImportError("No module named {0!r}".format(name))
-
-    monkeypatch.setattr(client.importlib, "import_module", missing)
-    engine, facts = client.facts({})
+    monkeypatch.setattr(connection.importlib.util, "find_spec", lambda name: None)
+    engine, facts = connection.facts({})
     assert engine is None and facts["status"] == "sdk_missing"
-    assert "No module named 'docker'" in facts["message"] and "python3-docker" in facts["fix"]
+    assert "no package docker" in facts["message"] and "python3-docker" in facts["fix"]
+
+
+def sdk(tmp_path, monkeypatch, docker, requests):
+    """Packages of these versions on the path, as pip or a distribution leaves them; importing them would fail."""
+    for name, file, text in (("docker", "version.py", docker), ("requests", "__version__.py", requests)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('imported')")
+        (tmp_path / name / file).write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "docker, requests, version, doubtful",
+    [
+        ('version = "5.0.3"\n', "__version__ = '2.28.1'", "5.0.3", False),
+        ('version = "5.0.3"\n', "__version__ = '2.32.3'", "5.0.3", True),
+        ("__version__ = version = '7.1.0'\n", "__version__ = '2.32.3'", "7.1.0", False),
+        ("something else", "something else", "unknown", False),
+    ],
+)
+def test_the_sdk_is_recognised_without_importing_it(tmp_path, monkeypatch, docker, requests, version, doubtful):
+    sdk(tmp_path, monkeypatch, docker, requests)
+    assert connection.sdk_on_disk() == (version, str(tmp_path / "docker"), doubtful)
+
+
+def test_an_old_sdk_is_incompatible(tmp_path, monkeypatch):
+    sdk(tmp_path, monkeypatch, 'version = "4.1.0"', "__version__ = '2.22.0'")
+    engine, facts = connection.facts({})
+    assert engine is None and facts["status"] == "incompatible"
+    assert "4.1.0" in facts["message"] and str(tmp_path) in facts["message"]
+
+
+class EngineSocket(socketserver.ThreadingUnixStreamServer):
+    """An engine as far as reading goes."""
+
+    daemon_threads = True
+
+    def __init__(self, path):
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(handler, *ignored):
+                pass
+
+            def address_string(handler):
+                return "unix"
+
+            def do_GET(handler):
+                answers = {
+                    "/version": {"ApiVersion": "1.41", "Version": "20.10", "Components": [{"Name": "Podman Engine"}]},
+                    "/v1.41/info": {"Architecture": "x86_64", "Runtimes": {"runc": {}, "nvidia": {}}},
+                    "/v1.41/containers/json?all=1": [{"Id": "a"}],
+                    "/v1.41/containers/a/json": {"Id": "a"},
+                    "/v1.41/images/org/name:tag/json": {"Id": "sha256:1"},
+                }
+                if handler.path.endswith("broken/json"):
+                    status, raw = 500, b"\xff"
+                elif handler.path in answers:
+                    status, raw = 200, json.dumps(answers[handler.path]).encode()
+                else:
+                    status, raw = 404, b'{"message": "no such thing"}'
+                handler.send_response(status)
+                handler.send_header("Content-Length", str(len(raw)))
+                handler.end_headers()
+                handler.wfile.write(raw)
+
+        super().__init__(path, Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def test_an_engine_is_read_over_its_socket(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "sdk_on_disk", lambda: ("5.0.3", "/x", False))
+    path = str(tmp_path / "engine.sock")
+    server = EngineSocket(path)
+    try:
+        engine, facts = connection.facts({"docker_host": "unix://" + path, "timeout": 5.0})
+        assert (facts["status"], facts["name"], facts["api_version"]) == ("ok", "podman", "1.41")
+        assert facts["runtimes"] == ["nvidia", "runc"] and facts["architecture"] == "x86_64"
+        assert engine.containers() == [{"Id": "a"}] and engine.inspect("a") == {"Id": "a"}
+        assert engine.inspect("b") is None and engine.image("no such: thing") is None
+        assert engine.image("org/name:tag") == {"Id": "sha256:1"}
+        with pytest.raises(connection.EngineError) as caught:
+            engine.inspect("broken")
+        assert caught.value.kind == "refused"
+        engine.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(connection.EngineError) as caught:
+        engine.containers()
+    assert caught.value.kind == "connection"
 
 
 def test_sockets_that_cannot_be_used(tmp_path, monkeypatch):
-    with pytest.raises(client.EngineError) as caught:
-        client._look_at_socket("unix://" + str(tmp_path / "none.sock"))
+    with pytest.raises(connection.EngineError) as caught:
+        connection.look_at_socket("unix://" + str(tmp_path / "none.sock"))
     assert caught.value.kind in ("absent", "not_running") and "none.sock" in caught.value.message and caught.value.fix
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(client.os, "access", lambda *ignored: False)
-    with pytest.raises(client.EngineError) as caught:
-        client._look_at_socket("unix://" + str(tmp_path / "none.sock"))
+    monkeypatch.setattr(connection.os, "access", lambda *ignored: False)
+    with pytest.raises(connection.EngineError) as caught:
+        connection.look_at_socket("unix://" + str(tmp_path / "none.sock"))
     assert caught.value.kind == "absent"
     (tmp_path / "file").write_text("")
-    with pytest.raises(client.EngineError) as caught:
-        client._look_at_socket("unix://" + str(tmp_path / "file"))
+    with pytest.raises(connection.EngineError) as caught:
+        connection.look_at_socket("unix://" + str(tmp_path / "file"))
     assert caught.value.kind == "not_running"
-    client._look_at_socket("tcp://127.0.0.1:1")  # the SDK's own business
+    connection.look_at_socket("tcp://127.0.0.1:1")  # the SDK's own business
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may connect to every socket")
@@ -395,6 +486,6 @@ def test_a_socket_without_permission(tmp_path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         path.chmod(0)
-        with pytest.raises(client.EngineError) as caught:
-            client._look_at_socket("unix://" + str(path))
+        with pytest.raises(connection.EngineError) as caught:
+            connection.look_at_socket("unix://" + str(path))
     assert caught.value.kind == "denied" and "become" in caught.value.full()

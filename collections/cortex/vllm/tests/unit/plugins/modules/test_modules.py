@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.cortex.vllm.plugins.module_utils import client, gpus
+from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpus
 from ansible_collections.cortex.vllm.plugins.modules import _engine, gpu_info, model_info
 
 
@@ -23,7 +23,7 @@ def run(monkeypatch, capsys):
         given = dict(args, _ansible_check_mode=check, _ansible_remote_tmp="/tmp", _ansible_keep_remote_files=False)
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-        monkeypatch.setattr(client, "respawn_if_needed", lambda: None)
+        monkeypatch.setattr(connection, "respawn_if_needed", lambda: None)
         with pytest.raises(SystemExit) as caught:
             module.main()
         return caught.value.code, json.loads(capsys.readouterr().out)
@@ -88,7 +88,7 @@ def test_gpu_info_names_containers(run, monkeypatch):
     device = {"uuid": "GPU-1", "index": 0, "mig": []}
     look = {"status": "ok", "message": "", "driver": "1", "cuda": "2", "devices": [device]}
     monkeypatch.setattr(gpus, "look", lambda module: look)
-    monkeypatch.setattr(client, "facts", lambda params: (object(), {"status": "ok"}))
+    monkeypatch.setattr(connection, "facts", lambda params: (object(), {"status": "ok"}))
     monkeypatch.setattr(gpus, "holders", lambda engine, devices: {"GPU-1": ["b", "a"]})
     code, answer = run(gpu_info)
     assert code == 0 and answer["gpus"][0]["containers"] == ["a", "b"] and "devices" not in answer
@@ -98,10 +98,10 @@ def test_gpu_info_outlives_the_engine(run, monkeypatch):
     look = {"status": "ok", "message": "", "driver": "1", "cuda": "2", "devices": [{"uuid": "GPU-1", "mig": []}]}
 
     def gone(engine, devices):
-        raise client.EngineError("connection", "lost")
+        raise connection.EngineError("connection", "lost")
 
     monkeypatch.setattr(gpus, "look", lambda module: look)
-    monkeypatch.setattr(client, "facts", lambda params: (object(), {"status": "ok"}))
+    monkeypatch.setattr(connection, "facts", lambda params: (object(), {"status": "ok"}))
     monkeypatch.setattr(gpus, "holders", gone)
     code, answer = run(gpu_info)
     assert code == 0 and answer["engine"] == "connection" and answer["gpus"][0]["containers"] == []
