@@ -239,7 +239,8 @@ class Converge:
                 if not answer.get("image_id"):
                     why = str(answer.get("message") or "the engine does not say why").rstrip(".")
                     fix = " Set `pull: never` if no registry has it." if force else ""
-                    raise ConvergeError(f"{self.remote.host}: image {reference} could not be fetched: {why}.{fix}")
+                    said = why if reference in why else f"image {reference} could not be fetched: {why}"
+                    raise ConvergeError(f"{self.remote.host}: {said}.{fix}")
                 if answer["image_id"] == (seen.image(reference) or {}).get("id"):
                     return False
                 self.fetched.append(reference)
