@@ -197,7 +197,11 @@ def test_a_newer_job_has_a_newer_journal(tmp_path):
 
 def test_a_full_disk_costs_journal_lines_and_nothing_else(tmp_path, monkeypatch):
     book = journal.Journal(str(tmp_path), "chat", "job1", Redactor())
-    monkeypatch.setattr(os, "write", lambda fd, data: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+
+    def full(fd, data):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "write", full)
     assert book.write("phase") is False and book.lost == 1
     monkeypatch.undo()
     assert book.write("done", result="ok") is True

@@ -205,20 +205,20 @@ class Server:
 
     def __init__(self, **answers):
         answers = {"/" + key.replace("__", "/"): value for key, value in answers.items()}
-        self.seen = []
+        self.seen = seen = []
 
         class Handler(BaseHTTPRequestHandler):
-            def log_message(handler, *ignored):
+            def log_message(self, *ignored):
                 pass
 
-            def do_GET(handler):
-                size = int(handler.headers.get("Content-Length") or 0)
-                self.seen.append((handler.path, handler.headers.get("Authorization"), handler.rfile.read(size)))
-                status, body = answers.get(handler.path, (404, b""))
-                handler.send_response(status)
-                handler.send_header("Content-Length", str(len(body)))
-                handler.end_headers()
-                handler.wfile.write(body)
+            def do_GET(self):
+                size = int(self.headers.get("Content-Length") or 0)
+                seen.append((self.path, self.headers.get("Authorization"), self.rfile.read(size)))
+                status, body = answers.get(self.path, (404, b""))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             do_POST = do_GET
 
@@ -410,13 +410,13 @@ class EngineSocket(socketserver.ThreadingUnixStreamServer):
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def log_message(handler, *ignored):
+            def log_message(self, *ignored):
                 pass
 
-            def address_string(handler):
+            def address_string(self):
                 return "unix"
 
-            def do_GET(handler):
+            def do_GET(self):
                 answers = {
                     "/version": {"ApiVersion": "1.41", "Version": "20.10", "Components": [{"Name": "Podman Engine"}]},
                     "/v1.41/info": {"Architecture": "x86_64", "Runtimes": {"runc": {}, "nvidia": {}}},
@@ -424,16 +424,16 @@ class EngineSocket(socketserver.ThreadingUnixStreamServer):
                     "/v1.41/containers/a/json": {"Id": "a"},
                     "/v1.41/images/org/name:tag/json": {"Id": "sha256:1"},
                 }
-                if handler.path.endswith("broken/json"):
+                if self.path.endswith("broken/json"):
                     status, raw = 500, b"\xff"
-                elif handler.path in answers:
-                    status, raw = 200, json.dumps(answers[handler.path]).encode()
+                elif self.path in answers:
+                    status, raw = 200, json.dumps(answers[self.path]).encode()
                 else:
                     status, raw = 404, b'{"message": "no such thing"}'
-                handler.send_response(status)
-                handler.send_header("Content-Length", str(len(raw)))
-                handler.end_headers()
-                handler.wfile.write(raw)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
 
         super().__init__(path, Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
