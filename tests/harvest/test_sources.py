@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -142,6 +144,22 @@ def test_archives_are_unpacked_to_what_is_read(harvester, tmp_path):
         wheel.writestr("vllm/_C.so", "")
     found = harvester.fetch.unpack(tmp_path / "vllm-9.whl", tmp_path / "wheel")
     assert [path.name for path in found.rglob("*") if path.is_file()] == ["envs.py"]
+
+
+def test_a_damaged_archive_is_fetched_again(harvester, tmp_path):
+    archive = tmp_path / "vllm-9.tar.gz"
+    archive.write_bytes(b"content")
+    known = {
+        "kind": "sdist",
+        "name": archive.name,
+        "sha256": hashlib.sha256(b"content").hexdigest(),
+        "path": str(archive),
+    }
+    (tmp_path / "9.json").write_text(json.dumps(known), encoding="utf-8")
+    assert harvester.fetch.cached("9", tmp_path) == known
+    assert harvester.fetch.cached("8", tmp_path) is None
+    archive.write_bytes(b"conten")
+    assert harvester.fetch.cached("9", tmp_path) is None
 
 
 def test_an_archive_cannot_write_outside(harvester, tmp_path):

@@ -51,10 +51,12 @@ def harvest(version: str, *, keep: bool = False) -> tuple[dict[str, Any], dict[s
     """
     sources = environment.cache() / "sources"
     sources.mkdir(exist_ok=True)
-    fetched = run("fetch", version, str(sources))
-    if fetched.returncode:
-        raise SystemExit(fetched.stderr.strip() or f"harvest: {version} could not be fetched")
-    source = json.loads(fetched.stdout)
+    source = fetch.cached(version, sources)
+    if source is None:
+        fetched = run("fetch", version, str(sources))
+        if fetched.returncode:
+            raise SystemExit(fetched.stderr.strip() or f"harvest: {version} could not be fetched")
+        source = json.loads(fetched.stdout)
     folder = Path(tempfile.mkdtemp(prefix=f"vllm-{version}-", dir=environment.cache()))
     try:
         tree = fetch.unpack(Path(source.pop("path")), folder)

@@ -43,6 +43,17 @@ def find(version: str, stack: ExitStack) -> tuple[Any, str, Any]:
     raise LookupError(f"no source distribution and no CPU wheel of vLLM {version} in the configured index")
 
 
+def cached(version: str, folder: Path) -> dict[str, Any] | None:
+    """What :func:`download` returned before, if the archive is still there and whole."""
+    note = folder / f"{version}.json"
+    if not note.exists():
+        return None
+    known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    path = Path(known["path"])
+    whole = path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == known["sha256"]
+    return known if whole else None
+
+
 def download(version: str, folder: Path) -> dict[str, Any]:
     """Bring the archive into ``folder`` unless it is there.
 
@@ -53,11 +64,8 @@ def download(version: str, folder: Path) -> dict[str, Any]:
         LookupError: no archive; ValueError: its hash is not the one that the index states.
     """
     note = folder / f"{version}.json"
-    if note.exists():
-        known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-        path = Path(known["path"])
-        if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == known["sha256"]:
-            return known
+    if have := cached(version, folder):
+        return have
     digest = hashlib.sha256()
     with ExitStack() as stack:
         link, kind, session = find(version, stack)

@@ -131,7 +131,8 @@ def _kind(parser: argparse.ArgumentParser, action: argparse.Action, spellings: l
     if words:
         shape["words"] = words
     # vLLM's optional_type(): the word None (and nothing at all) means no value.
-    if action.type is not None and _try(action.type, "None") is None:
+    convert: Any = action.type
+    if convert is not None and _try(convert, "None") is None:
         shape["nullable"] = True
     if name == "StoreBoolean" or (type_name == "bool" and action.nargs in (None, "?")):
         return {"kind": "bool_value", "type": "bool", "nargs": action.nargs}
