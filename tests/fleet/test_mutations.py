@@ -141,7 +141,7 @@ RECREATED: dict[str, tuple[t.Callable[[dict[str, t.Any]], None], str]] = {
 #: Changes that the engine makes to a running container: command, name of the difference.
 UPDATED = {
     "restart policy": (["--restart", "no"], "restart_policy"),
-    "memory": (["--memory", "1g", "--memory-swap", "1g"], "memory"),
+    "memory": (["--memory", "1g"], "memory"),
     "cpus": (["--cpus", "1"], "cpus"),
 }
 

@@ -214,7 +214,7 @@ class Run:
         self.server = server
         server.server_activate()
         self.wake.set()  # a child may have died just before the handler was set
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        threading.Thread(target=server.accept_all, daemon=True).start()
 
     def on_stop(self, *_args: t.Any) -> None:
         self.stopping = True
@@ -248,13 +248,13 @@ class Run:
             return self.stop()
         # A request that fails on the dead engine ends the server at once; the watchdog needs up to its period.
         time.sleep(0.2 if in_flight else self.knobs.death_window)
-        self.server.socket.close()
+        self.server.close()
         self.say(script.read("engine-died-end.log"))
         return max(self.knobs.exit, 0)
 
     def stop(self) -> int:
         """SIGTERM: a clean end, or a wait without end while a request is in flight."""
-        self.server.socket.close()
+        self.server.close()
         if self.engine.in_flight or self.knobs.hang_on_stop:
             self.say(script.read("stop-in-flight.log"))
             while True:

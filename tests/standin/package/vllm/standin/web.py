@@ -61,6 +61,23 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
+    def accept_all(self) -> None:
+        """Answer until :meth:`close`; blocks without ever waking up in between, unlike ``serve_forever``."""
+        while True:
+            try:
+                request, address = self.socket.accept()
+            except OSError:
+                return
+            self.process_request(request, address)
+
+    def close(self) -> None:
+        """Refuse connections from now on; those that are open go on."""
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)  # ends a blocking accept(), which close() would not
+        except OSError:
+            pass
+        self.socket.close()
+
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
         """A client that went away is no news."""
 
