@@ -38,7 +38,7 @@ def cases(flag):
     scalars = SCALARS[flag.type]
     if flag.choices is not None:
         # No value is said by leaving the option out. vLLM lists the word None, but refuses it: its type function makes
-        # it null before argparse compares (tried with the real parser of 0.32.0).
+        # it null before argparse compares (tried with the real parsers of 0.8.5.post1 and 0.11.0).
         scalars = [(choice, choice) for choice in flag.choices if choice not in (None, "None")]
     if flag.kind == "list":
         plain = [(value, made) for value, made in scalars if not str(value).startswith("-")]
