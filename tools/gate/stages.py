@@ -135,7 +135,7 @@ def stages(level: int) -> list[Stage]:
                 limit=1800, skip=no_newer_core,
             ),
             Stage(
-                "units-2.21", (("tools/ansible-test", "2.21", "units", "--controller", "default"),),
+                "units-2.21", (("tools/ansible-test", "2.21", "units"),),
                 needs=("environment-2.21",), level=DEFAULT, skip=no_newer_core,
             ),
             Stage(
