@@ -104,7 +104,7 @@ def _named(text: str) -> Any:
     if not text:
         return None  # skipped, as LoRAParserAction does
     if "=" in text and "," not in text:
-        name, _, path = text.partition("=")
+        name, path = text.split("=", 1)
         return {"name": name, "path": path}
     value = json.loads(text)
     if not isinstance(value, dict) or not {"name", "path"} <= set(value):

@@ -162,9 +162,20 @@ class Release:
     data: Mapping[str, Any] = field(repr=False, compare=False)
 
     @cached_property
+    def _made(self) -> dict[str, Flag]:
+        return {}
+
+    def _flag(self, name: str) -> Flag:
+        """The record of one option, made on first use: a converge looks up a few of the three hundred."""
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = Flag.of(name, self.data["flags"][name])
+        return made
+
+    @cached_property
     def flags(self) -> dict[str, Flag]:
         """Every option, by its long name with dashes."""
-        return {name: Flag.of(name, values) for name, values in self.data["flags"].items()}
+        return {name: self._flag(name) for name in self.data["flags"]}
 
     @cached_property
     def environment(self) -> dict[str, Variable]:
@@ -182,16 +193,21 @@ class Release:
 
     @cached_property
     def _spellings(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        flags: Mapping[str, Mapping[str, Any]] = self.data["flags"]
         # Names win over aliases, aliases over negations: 0.33 pairs --enable-x with --disable-x, and where a flag
         # of that very name exists the parser keeps the flag.
-        for pick in (lambda f: (f.name,), lambda f: f.aliases, lambda f: (f.negation, *f.negations)):
-            for flag in self.flags.values():
-                for spelling in pick(flag):
-                    if spelling:
-                        found.setdefault(spelling, flag.name)
-        for flag in self.flags.values():
-            found.setdefault(normalise(flag.dest), flag.name)
+        found = {name: name for name in flags}
+        for name, values in flags.items():
+            for alias in values.get("aliases", ()):
+                found.setdefault(alias, name)
+        for name, values in flags.items():
+            if "negation" in values:
+                found.setdefault(values["negation"], name)
+                for spelling in values.get("negations", ()):
+                    found.setdefault(spelling, name)
+        for name, values in flags.items():
+            if "dest" in values:
+                found.setdefault(normalise(values["dest"]), name)
         return found
 
     def flag(self, spelling: str) -> Flag | None:
@@ -213,9 +229,9 @@ class Release:
         if found is None and "." in key:
             found = self._spellings.get(key.partition(".")[0])
             # Dotted keys are for JSON values alone.
-            if found is not None and not self.flags[found].type.startswith("json"):
+            if found is not None and not self._flag(found).type.startswith("json"):
                 return None
-        return self.flags[found] if found is not None else None
+        return self._flag(found) if found is not None else None
 
     def completions(self, spelling: str) -> tuple[str, ...]:
         """Long spellings that begin with this one: what argparse's abbreviation rule would take it for.

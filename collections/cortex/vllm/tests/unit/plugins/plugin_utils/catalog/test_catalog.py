@@ -119,7 +119,7 @@ def test_a_file_of_another_schema_is_refused(tmp_path, monkeypatch):
 def test_parsing_the_largest_file_takes_less_than_two_milliseconds():
     text = max((path.read_text(encoding="utf-8") for path in store.DATA.glob("[0-9]*.json")), key=len)
     best = 1.0
-    for _ in range(20):
+    for dummy in range(20):
         start = time.perf_counter()
         json.loads(text)
         best = min(best, time.perf_counter() - start)
@@ -179,6 +179,14 @@ RELEASE = Release(
 def test_lookup_by_spelling(spelling, name):
     flag = RELEASE.flag(spelling)
     assert (flag.name if flag else None) == name
+
+
+def test_looking_up_one_flag_makes_one_record():
+    release = Release(version="9.9.9", entrypoint=[], data=RELEASE.data)
+    flag = release.flag("max_model_len")
+    assert list(release._made) == ["--max-model-len"]
+    assert release.flag("--max-model-len") is flag
+    assert release.flags["--max-model-len"] is flag
 
 
 def test_a_prefix_is_offered_never_taken():
