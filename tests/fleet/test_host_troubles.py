@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
-from .conftest import docker
+from .conftest import ROOT, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -74,13 +76,38 @@ def test_two_servers_with_one_port(host):
     assert server.server_name in message and other in message and str(server.port) in message
 
 
-def test_server_that_hangs_behind_a_200_is_said_and_left(fleet):
+def test_loading_is_no_failure_and_is_followed(fleet):
+    """A server that somebody restarted loads: status says so, a converge waits for it and changes nothing."""
     one = fleet(1)
     one.converged()
     host = one[0]
-    # From now on it hangs: a container restarted by hand reads its model's knobs again.
-    (host.model / "standin.json").write_text('{"hang_phase": "P7"}')
-    subprocess.run(["docker", "restart", host.container], check=True, capture_output=True)
-    outcome = one.play("status")
-    assert outcome.code == 0, outcome.text
-    assert "loading" in outcome.text or "starting" in outcome.text
+    # A container that is restarted reads its model's knobs again.
+    (host.model / "standin.json").write_text('{"gate": "go"}')
+    docker("restart", host.container)
+    status = one.play("status")
+    assert status.code == 0, status.text
+    (line,) = [line for line in status.text.splitlines() if host.server_name in line][:1]
+    assert "loading" in line and "failed" not in line, status.text
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        running = pool.submit(one.play)
+        time.sleep(5)
+        assert not running.done(), running.result().text
+        (host.model / "go").touch()
+        outcome = running.result()
+    assert outcome.code == 0 and outcome.changed == set(), outcome.text
+    assert host.serves()
+
+
+def test_older_release_with_its_older_entrypoint(host):
+    """0.11.0: the api_server module, no label; `--model` is what it understands, and only the tag tells the release."""
+    fleet, server = host
+    done = subprocess.run([ROOT / "tests/standin/build", "0.11.0"], capture_output=True, text=True, check=True)
+    server.declaration["image"] = done.stdout.strip()
+    outcome = fleet.converged()
+    assert "only its tag says" in outcome.text and "vllm_version" in outcome.text
+    command = server.inspect()["Config"]["Cmd"]
+    assert command[:3] == ["python3", "-m", "vllm.entrypoints.openai.api_server"]
+    assert "--model" in command
+    code, models = server.ask("/v1/models")
+    assert code == 200 and models["data"][0]["id"] == server.server_name
+    assert fleet.converged().changed == set()
