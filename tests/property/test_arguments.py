@@ -25,6 +25,8 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.server import REF
 VERSIONS = ("0.6.0", "0.8.4", "0.10.2", "0.20.2", "0.32.0", "0.33.0")
 
 BASE: dict[str, Any] = {"name": "x", "image": "y", "model": "o/m"}
+#: Names that a release takes without effect are written otherwise (disable_log_requests), or cannot be written.
+EMPTY = {"disable_log_requests", "use_v2_block_manager"}
 #: What is declared elsewhere, or changes which other arguments there are.
 NOT_ARGUMENTS = {*RESERVED_ARGUMENTS, *REFUSED_ARGUMENTS, "headless"}
 
@@ -137,7 +139,7 @@ def test_a_parser_reads_back_what_was_declared(version: str, data: st.DataObject
     usable = sorted(
         name
         for name, flag in release.flags.items()
-        if not {name.removeprefix("--").replace("-", "_"), flag.dest} & NOT_ARGUMENTS
+        if not {name.removeprefix("--").replace("-", "_"), flag.dest} & (NOT_ARGUMENTS | EMPTY)
         and not (flag.only == "serve" and not release.model_positional)
     )
     names = data.draw(st.lists(st.sampled_from(usable), unique=True, max_size=6))
@@ -164,3 +166,38 @@ def test_a_parser_reads_back_what_was_declared(version: str, data: st.DataObject
     turned = {spell(name): wanted[name] for name in reversed(list(wanted))}
     (again,) = spec.load([{**BASE, "engine_args": turned}])
     assert rendering.arguments(again, release).argv == rendered.argv
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_another_releases_words_are_parsed_or_explained(version: str, data: st.DataObject) -> None:
+    """Arguments of any release, on this one: the parser takes what was rendered, and all else has an error."""
+    release = catalog.release(version)
+    origin = catalog.release(data.draw(st.sampled_from(catalog.versions())))
+    assert release is not None and origin is not None
+    usable = sorted(
+        name
+        for name, flag in origin.flags.items()
+        if not {name.removeprefix("--").replace("-", "_"), flag.dest} & NOT_ARGUMENTS and not flag.only
+    )
+    # What is not in every release is what is interesting.
+    changed = [name for name in usable if release.flag(name) is None]
+    picked = st.sampled_from(changed) | st.sampled_from(usable) if changed else st.sampled_from(usable)
+    names = data.draw(st.lists(picked, unique=True, max_size=5))
+    wanted = {name: data.draw(values_of(origin.flags[name]), label=name) for name in names}
+    assume(all(fits(origin.flags[name], value) for name, value in wanted.items()))
+    (made,) = spec.load([{**BASE, "engine_args": wanted}])
+
+    rendered = rendering.arguments(made, release)
+
+    parser_of(version).parse_args(rendered.argv)
+    fields = {str(item.field).rpartition(".")[2] for item in rendered.findings}
+    words = {word.partition("=")[0] for word in rendered.argv}
+    for name, value in wanted.items():
+        flag = release.flag(name)
+        said = name[2:].replace("-", "_") in fields or (flag is not None and words & {*flag.spellings, flag.negation})
+        # False and nothing are not written where the release has them by itself.
+        assert said or value is False or value == [], name
+    for item in errors(rendered.findings):
+        assert item.fix, item

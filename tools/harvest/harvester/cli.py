@@ -99,7 +99,18 @@ def save(version: str, document: dict[str, Any], answer: dict[str, Any]) -> bool
     texts = json.loads(path.read_text(encoding="utf-8"))["flags"] if path.exists() else {}
     fresh = {name: entry.get("help") for name, entry in answer["flags"].items()}
     write.write_help(DATA, write.merge_help(texts, version, fresh, versions))
+    save_history()
     return changed
+
+
+def save_history() -> None:
+    """Write anew, from the releases' files, when everything came and went."""
+    sys.path.insert(0, str(ROOT / "collections"))
+    from ansible_collections.cortex.vllm.plugins.plugin_utils.catalog import history, store
+
+    for cache in (store._index, store._by_key, store._load, history._history):
+        cache.cache_clear()
+    write.write_history(DATA, history.compute())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -110,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file would change")
     parser.add_argument("--changes", action="store_true", help="only print what changed, from the files as they are")
     parser.add_argument(
-        "--page", action="store_true", help="only write docs/compatibility.md from the files as they are"
+        "--page", action="store_true", help="only write docs/compatibility.md and history.json from the files"
     )
     parser.add_argument("--verbose", action="store_true", help="say what was replaced by stubs")
     options = parser.parse_args(argv)
@@ -135,6 +146,8 @@ def main(argv: list[str] | None = None) -> int:
         before = [other for other in known() if ordered([other, version])[0] == other and other != version]
         if version in known() and before and not (options.all and not options.changes):
             print(compare.text(load(before[-1]), load(version)))
+    if options.page:
+        save_history()
     if options.page or (versions and not options.check and not options.changes):
         PAGE.write_text(page.render([load(version) for version in known()]), encoding="utf-8")
     return int(differs)

@@ -9,7 +9,7 @@ from typing import Any
 
 SCHEMA = 1
 # One entry a line; other sections stand on one line each.
-LINED = ("flags", "environment", "endpoints", "metrics", "quantization")
+LINED = ("flags", "environment", "aliases", "endpoints", "metrics", "quantization")
 
 
 def dump(value: Any) -> str:
@@ -78,6 +78,11 @@ def write(directory: Path, document_: dict[str, Any]) -> bool:
 def write_index(directory: Path, versions: list[str]) -> None:
     """Write the list of releases, oldest first."""
     (directory / "index.json").write_text(render({"schema": SCHEMA, "versions": versions}), encoding="utf-8")
+
+
+def write_history(directory: Path, content: dict[str, Any]) -> None:
+    """Write in which releases each option and variable existed: one line for each."""
+    (directory / "history.json").write_text(render(content), encoding="utf-8")
 
 
 def merge_help(

@@ -16,19 +16,25 @@ typed by hand. A release is read only when it is asked for (about 1 ms) and then
 
 from __future__ import annotations
 
+from .history import Lifetime, canonical, ever, flag_lifetime, variable_lifetime
 from .release import Endpoint, Flag, Release, Variable, normalise
 from .store import harvested, help_text, nearest, release, version_key, versions
 
 __all__ = [
     "Endpoint",
     "Flag",
+    "Lifetime",
     "Release",
     "Variable",
+    "canonical",
+    "ever",
+    "flag_lifetime",
     "harvested",
     "help_text",
     "nearest",
     "normalise",
     "release",
+    "variable_lifetime",
     "version_key",
     "versions",
 ]

@@ -9,8 +9,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .. import catalog
@@ -18,7 +20,8 @@ from ..findings import Finding, Severity, accepted
 from ..spec import RESERVED_ARGUMENTS, ServerSpec
 from ..spec.values import Problem
 from .formatting import compact, words
-from .translation import removed, translated
+from .reshaping import Item
+from .translation import translate
 
 #: Port inside of the container, where the container has a network of its own.
 CONTAINER_PORT = 8000
@@ -30,10 +33,14 @@ class Arguments:
 
     :ivar argv: words, each one argument; never with a secret in it
     :ivar findings: what is wrong with ``engine_args``, after the declaration's ``accept``
+    :ivar environment: variables that say what the release has no argument for
+    :ivar values: what the arguments say, by the release's names
     """
 
     argv: list[str]
     findings: list[Finding] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def arguments(
@@ -61,16 +68,21 @@ def arguments(
         revision = (model or {}).get("commit") or spec.revision
         argv += ["--revision", str(revision)] if revision else []
     argv += ["--tokenizer", spec.tokenizer] if spec.tokenizer else []
-    wanted: dict[str, tuple[tuple[str, ...], Any]] = {
-        name: (("engine_args", name), value) for name, value in spec.engine_args.items()
-    }
+    wanted = dict(spec.engine_args)
     if spec.request_defaults:
-        wanted["override_generation_config"] = (("request_defaults",), dict(spec.request_defaults))
+        wanted["override_generation_config"] = dict(spec.request_defaults)
+    translated = translate(wanted, release)
     line = _Line(spec, release, program)
-    for name in sorted(wanted):
-        location, value = wanted[name]
-        argv += line.argument(name, value, location)
-    return Arguments(argv=argv, findings=accepted(line.findings, spec.accept))
+    for note in translated.notes:
+        line.report(note.severity, note.code, note.message, note.fix, note.declared)
+    for name in sorted(translated.arguments):
+        argv += line.argument(name, translated.arguments[name])
+    return Arguments(
+        argv=argv,
+        findings=accepted(line.findings, spec.accept),
+        environment=translated.environment,
+        values={name: item.value for name, item in translated.arguments.items()},
+    )
 
 
 def listening(spec: ServerSpec) -> list[str]:
@@ -102,45 +114,64 @@ class _Line:
         self.findings: list[Finding] = []
         self._given: dict[str, str] = {}
 
-    def argument(self, name: str, value: Any, location: tuple[str, ...]) -> list[str]:
-        """The words for one argument; none, and a finding, when it cannot be rendered."""
-        release, declared = self.release, name
+    def argument(self, name: str, item: Item) -> list[str]:
+        """The words for one argument of the release; none, and a finding, when it cannot be rendered."""
+        release, value, declared = self.release, item.value, item.declared
         flag = release.flag(name)
-        if flag is None:
-            moved = translated(release, name, value)
-            if moved is not None:
-                name, value, flag = moved.name, moved.value, release.flag(moved.name)
-                self._report("info", "argument.translated", moved.message, None, location)
-        if flag is None:
-            gone = removed(release, name)
-            code = "argument.removed" if gone is not None else "argument.unknown"
-            return self._report("error", code, *(gone or _unknown(release, name)), location)
+        if flag is None:  # not possible for what was translated
+            return self.report("error", "argument.unknown", "", None, declared)
         if flag.dest in RESERVED_ARGUMENTS:  # by an alias: the names themselves were refused when it was loaded
             fix = f"Write {RESERVED_ARGUMENTS[flag.dest]} instead"
-            return self._report("error", "argument.reserved", "has a field of its own", fix, location)
+            return self.report("error", "argument.reserved", "has a field of its own", fix, declared)
         if flag.only == "serve" and takes_model_as_option(self.program):
             message = f"only vllm serve of vLLM {release.version} has it"
-            return self._report("error", "argument.unknown", message, "Delete it", location)
+            return self.report("error", "argument.unknown", message, "Delete it", declared)
         other = self._given.setdefault(flag.name, declared)
         if other != declared:
             message = f"is the same argument as {other} in vLLM {release.version}"
-            return self._report("error", "argument.twice", message, "Write one of them", location)
+            return self.report("error", "argument.twice", message, "Write one of them", declared)
         if flag.deprecated:
             why = f"deprecated in vLLM {release.version}: {flag.deprecated.strip()}"
-            self._report("warning", "argument.deprecated", why, None, location)
+            self.report("warning", "argument.deprecated", why, None, declared)
         try:
             return words(flag, value, negative=release.is_negative(name))
         except Problem as problem:
-            message = f"{problem.message} (vLLM {release.version})"
-            return self._report("error", problem.code, message, problem.fix, location)
+            message = f"{problem.message} (vLLM {release.version}{elsewhere(flag.name, value, release.version)})"
+            return self.report("error", problem.code, message, problem.fix, declared)
 
-    def _report(
-        self, severity: Severity, code: str, message: str, fix: str | None, location: tuple[str, ...]
-    ) -> list[str]:
+    def report(self, severity: Severity, code: str, message: str, fix: str | None, declared: str) -> list[str]:
+        """Note a finding about a declared argument; the words for it are none."""
+        if code == "argument.unknown" and not message:
+            message, fix = _unknown(self.release, declared)
         spec = self.spec
+        location = ("engine_args", declared)
+        if declared == "override_generation_config" and declared not in spec.engine_args:
+            location = ("request_defaults",)  # type: ignore[assignment]
         path, origin = spec.where(*location), spec.origin(*location)
         self.findings.append(Finding(code, severity, message, field=path, fix=fix, server=spec.name, origin=origin))
         return []
+
+
+def elsewhere(name: str, value: Any, version: str) -> str:
+    """Which other releases take a value that this one refuses, for a message; empty when none does."""
+    return _elsewhere(name, compact(value), version)
+
+
+@lru_cache(maxsize=1024)
+def _elsewhere(name: str, text: str, version: str) -> str:
+    value, taken = json.loads(text), []
+    for other in catalog.versions():
+        release = catalog.release(other)
+        flag = release.flags.get(name) if release is not None else None
+        try:
+            taken += [other] if flag is not None and words(flag, value) is not None else []
+        except Problem:
+            continue
+    if not taken:
+        return ""
+    key = catalog.version_key(version)
+    newer = [other for other in taken if catalog.version_key(other) > key]
+    return f"; {newer[0]} takes it" if newer else f"; {taken[-1]} was the last to take it"
 
 
 def _unknown(release: catalog.Release, name: str) -> tuple[str, str]:

@@ -8,11 +8,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..spec import MOUNT_CACHE, MOUNT_HUB, Declaration, ServerSpec
 
 
-def environment(spec: ServerSpec) -> dict[str, str]:
-    """Variables by name, sorted; what somebody declared wins over what we would set."""
+def environment(spec: ServerSpec, said: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables by name, sorted; what somebody declared wins over what we would set.
+
+    :param said: variables that say what the release has no argument for
+    """
     env = {
         # Compiled graphs and kernels outlive the container: a restart would otherwise compile for minutes.
         "VLLM_CACHE_ROOT": f"{MOUNT_CACHE}/vllm",
@@ -31,7 +36,7 @@ def environment(spec: ServerSpec) -> dict[str, str]:
             # vLLM would report its usage over the network (vllm/usage/usage_lib.py).
             "VLLM_NO_USAGE_STATS": "1",
         }
-    return dict(sorted((env | spec.env).items()))
+    return dict(sorted((env | dict(said or {}) | spec.env).items()))
 
 
 def gpu_environment(spec: Declaration) -> dict[str, str]:

@@ -16,6 +16,8 @@ from typing import Any
 from ..catalog import Flag
 from ..spec.values import Problem
 
+#: ``image=4,video=1``, as --limit-mm-per-prompt was written up to 0.9.1.
+_PAIRS = re.compile(r"^\w+=\d+(?:,\w+=\d+)*$")
 #: vLLM's integers with a unit (vllm/utils/argparse_utils.py, human_readable_int): 8k is 8000, 8K is 8192.
 _HUMAN_INT = re.compile(r"^-?\d+(?:\.\d+)?[kKmMgGtT]?$")
 
@@ -55,6 +57,11 @@ def scalar(flag: Flag, value: Any) -> str:
             raise _wrong("takes one value, not a mapping", f"Write {_what(flag)}")
         return compact(value)
     text = repr(value) if isinstance(value, float) else str(value)
+    if flag.type == "kvs" and text.startswith("{"):
+        try:
+            return scalar(flag, json.loads(text))
+        except ValueError:
+            raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
     if text in flag.words:
         return text
     if flag.type in ("int", "human_int"):
@@ -80,6 +87,8 @@ def json_text(flag: Flag, value: Any) -> str:
         try:
             parsed = json.loads(value)
         except ValueError:
+            if _PAIRS.match(value) and flag.name == "--limit-mm-per-prompt":  # its form up to 0.9.1
+                return compact({key: int(number) for key, number in (item.split("=") for item in value.split(","))})
             if flag.type == "json|str" or value in flag.words:
                 return value
             raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
@@ -97,6 +106,8 @@ def _switch(flag: Flag, wanted: bool) -> list[str]:
         return [flag.name, "true" if wanted else "false"]
     if wanted:
         return [flag.name]
+    if flag.kind == "store_true" and flag.default is True:
+        raise _wrong("cannot be turned off in this release", "Delete it")
     # False is nothing to write where the release has it off by itself, and cannot be written otherwise.
     if flag.kind in ("store_true", "store_false") or flag.default is False or flag.negation is None:
         return []

@@ -88,7 +88,7 @@ def render(
     process = Process(
         entrypoint=program,
         argv=rendered.argv,
-        env=environment(spec),
+        env=environment(spec, rendered.environment),
         files=files,
         ports=[(address, port, f"{inner_port}/tcp") for address, port in spec.published()],
         healthcheck=_healthcheck(spec, model) if health is not None else None,

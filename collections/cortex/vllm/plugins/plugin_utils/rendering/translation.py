@@ -4,98 +4,234 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use it directly from other collections.
-"""What became of arguments that a release does not have: the certain cases, from vLLM's sources.
+"""Arguments written for any release, in the words of the one that runs.
 
-Written for any release, a declaration is brought to the words of the one that runs. Where nothing does the same, the
-finding names the release that dropped it and what to use instead.
+The rows stand in ``translations.json``, each with the vLLM source that it comes from; when an option came and went is
+the catalogue's to say. Where nothing does the same, the finding names the release and what to use instead: an argument
+is never dropped for looking unimportant, only where leaving it out means the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import catalog
+from ..findings import Severity
+from . import reshaping
+from .reshaping import Item, before
+from .tables import rows, table
 
 
 @dataclass(frozen=True)
-class Translation:
-    """One argument in the words of another release.
+class Note:
+    """Something to tell about one declared argument.
 
-    :ivar name: argument to write
-    :ivar value: its value
-    :ivar message: what was done, for the result
+    :ivar declared: the argument as it was declared
     """
 
-    name: str
-    value: Any
+    declared: str
+    severity: Severity
+    code: str
     message: str
+    fix: str | None = None
 
 
-#: Switches that were turned round, under another name. vLLM 0.10.1: ``--disable-log-requests`` (on unless disabled)
-#: became ``--enable-log-requests`` (off unless enabled).
-_FLIPPED = {
-    "disable_log_requests": "enable_log_requests",
-    "enable_log_requests": "disable_log_requests",
-}
+@dataclass
+class Translated:
+    """A declaration's arguments in the words of a release.
 
-#: Names to the release that dropped them and what to do. From the option lists of the releases around.
-_REMOVED: dict[str, tuple[str, str]] = {
-    "swap_space": ("0.18", "Delete it: the V1 engine has ignored it since 0.8"),
-    "guided_decoding_backend": ("0.12", "Write structured_outputs_config: {backend: …}"),
-    "guided_decoding_disable_fallback": ("0.12", "Write structured_outputs_config: {disable_fallback: …}"),
-    "guided_decoding_disable_any_whitespace": ("0.12", "Write structured_outputs_config: {disable_any_whitespace: …}"),
-    "guided_decoding_disable_additional_properties": (
-        "0.12",
-        "Write structured_outputs_config: {disable_additional_properties: …}",
-    ),
-    "disable_log_requests": ("0.17", "Delete it: requests are not logged unless enable_log_requests is true"),
-    "disable_frontend_multiprocessing": ("0.19", "Delete it"),
-    "task": ("0.13", "Write runner (generate, pooling) and convert (embed, classify)"),
-    "cuda_graph_sizes": ("0.13", "Write cudagraph_capture_sizes"),
-    "max_seq_len_to_capture": ("0.11", "Write max_cudagraph_capture_size"),
-    "rope_scaling": ("0.11.1", "Write hf_overrides: {rope_parameters: …}"),
-    "rope_theta": ("0.11.1", "Write hf_overrides: {rope_parameters: …}"),
-    "enable_reasoning": ("0.10", "Delete it: reasoning_parser alone turns it on"),
-    "device": ("0.10", "Delete it: the platform of the image decides"),
-    "use_v2_block_manager": ("0.10", "Delete it: there is no other"),
-    "num_scheduler_steps": ("0.10.1", "Delete it"),
-    "multi_step_stream_outputs": ("0.10.1", "Delete it"),
-    "preemption_mode": ("0.11", "Delete it"),
-    "scheduler_delay_factor": ("0.11", "Delete it"),
-    "disable_async_output_proc": ("0.11", "Delete it"),
-    "logits_processor_pattern": ("0.17", "Delete it"),
-    "max_num_partial_prefills": ("0.27", "Delete it"),
-    "max_long_partial_prefills": ("0.27", "Delete it"),
-    "calculate_kv_scales": ("0.28", "Delete it"),
-    "speculative_model": ("0.8.3", "Write speculative_config: {model: …}"),
-    "num_speculative_tokens": ("0.8.3", "Write speculative_config: {num_speculative_tokens: …}"),
-}
+    :ivar arguments: name to value, with the name that was declared
+    :ivar environment: variables that say it where the release has no option for it
+    """
 
-#: Names that no release ever had, though they are often copied around.
-_NEVER = {
-    "request_timeout": "Delete it, and let the gateway or the client end long requests",
-    "enable_prometheus": "Delete it: /metrics is always there",
-    "kv_cache_memory": "Write kv_cache_memory_bytes",
-}
+    arguments: dict[str, Item] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
 
 
-def translated(release: catalog.Release, name: str, value: Any) -> Translation | None:
-    """The same meaning in the words of ``release``, when that is certain."""
-    if name in _FLIPPED and isinstance(value, bool) and release.flag(_FLIPPED[name]) is not None:
-        other = _FLIPPED[name]
-        meaning = f"vLLM {release.version} calls it {other}; rendered as {str(not value).lower()}"
-        return Translation(other, not value, meaning)
-    return None
+def translate(arguments: Mapping[str, Any], release: catalog.Release) -> Translated:
+    """Bring arguments to ``release``.
+
+    What the release knows stays as it is; the rest is renamed, reshaped, moved to a variable or left out, or is noted
+    as an error. Arguments with an error are not among the result.
+
+    :param arguments: by vLLM's names, with underscores
+    """
+    work = _Translation(release)
+    pending: list[tuple[str, Any]] = []
+    for name, value in arguments.items():
+        if release.flag(name) is not None and not _dead(release, name):
+            work.keep(name, value)
+        else:
+            pending.append((name, value))
+    for name, value in sorted(pending):
+        work.move(name, value)
+    reshaping.settle(work, arguments)
+    return work.done
 
 
-def removed(release: catalog.Release, name: str) -> tuple[str, str] | None:
-    """Message and fix for an argument that later releases dropped, or that never was."""
-    if name in _NEVER:
-        return "no release of vLLM has this argument", _NEVER[name]
-    if name not in _REMOVED:
-        return None
-    since, fix = _REMOVED[name]
-    if catalog.version_key(release.version) < catalog.version_key(since):
-        return None
-    return f"removed in vLLM {since} (the image has {release.version})", fix
+def _dead(release: catalog.Release, name: str) -> bool:
+    """Whether the release takes the name and does nothing with it."""
+    row = table("renames", "old").get(name)
+    if row is None or "dead" not in row or before(release, row["dead"]):
+        return False
+    flag = release.flag(name)
+    return flag is not None and flag.dest == name
+
+
+class _Translation:
+    """One translation under way."""
+
+    def __init__(self, release: catalog.Release) -> None:
+        self.release = release
+        self.done = Translated()
+
+    def keep(self, name: str, value: Any) -> None:
+        self.done.arguments[name] = Item(value, name)
+
+    def note(self, declared: str, severity: Severity, code: str, message: str, fix: str | None = None) -> None:
+        self.done.notes.append(Note(declared, severity, code, message, fix))
+
+    def put(self, name: str, value: Any, declared: str, *, silent: bool = False) -> None:
+        """Set an argument instead of the declared one."""
+        other = self.done.arguments.get(name)
+        if other is not None:
+            if other.value != value:
+                self.twice(declared, other.declared)
+            return
+        self.done.arguments[name] = Item(value, declared)
+        if not silent:
+            self.told(declared, f"{name}: {reshaping.shown(value)}")
+
+    def merge(self, name: str, keys: Mapping[str, Any], declared: str) -> None:
+        """Set keys of a JSON argument instead of the declared one."""
+        item = self.done.arguments.get(name)
+        place = reshaping.mapping(item.value) if item is not None else {}
+        if place is None or any(key in place and place[key] != value for key, value in keys.items()):
+            self.twice(declared, item.declared if item is not None else name)
+            return
+        self.done.arguments[name] = Item({**place, **keys}, item.declared if item is not None else declared)
+        self.told(declared, f"{name}: {reshaping.shown(dict(keys))}")
+
+    def told(self, declared: str, rendered: str) -> None:
+        self.note(declared, "info", "argument.translated", f"vLLM {self.release.version} calls it {rendered}")
+
+    def dropped(self, declared: str, why: str) -> None:
+        self.note(declared, "info", "argument.translated", f"left out for vLLM {self.release.version}: {why}")
+
+    def twice(self, declared: str, other: str) -> None:
+        message = f"says the same as {other} in vLLM {self.release.version}, with another value"
+        self.note(declared, "error", "argument.twice", message, "Write one of them")
+
+    def move(self, name: str, value: Any) -> None:
+        """Find the words for an argument that the release does not have, by the first table that knows it."""
+        for attempt in (self._renamed, self._valued, self._variable, self._keyed, self._aliased):
+            if attempt(name, value):
+                return
+        if reshaping.reshape(self, name, value) or self._same(name, value):
+            return
+        self.refuse(name)
+
+    def refuse(self, name: str) -> None:
+        """Note why there are no words for it."""
+        for code, message, fix in _reasons(self.release, name):
+            self.note(name, "error", code, message, fix)
+            return
+        # Somebody who knows the release says the rest: names that look alike.
+        self.note(name, "error", "argument.unknown", "", None)
+
+    def _renamed(self, name: str, value: Any) -> bool:
+        for row in rows()["renames"]:
+            pairs = [(row["old"], row["new"]), (row["new"], row["old"])]
+            for old, new in pairs:
+                if name == old and self.release.flag(new) is not None and not _dead(self.release, new):
+                    turned = reshaping.boolean(value) if row.get("negated") else None
+                    self.put(new, value if turned is None else not turned, name)
+                    return True
+        return False
+
+    def _valued(self, name: str, value: Any) -> bool:
+        """A switch that became one value of another option, or the other way round."""
+        for row in rows()["values"]:
+            if name == row["old"] and reshaping.boolean(value) is row["when"] and self.release.flag(row["new"]):
+                self.put(row["new"], row["becomes"], name)
+                return True
+            if name == row["new"] and value == row["becomes"] and self.release.flag(row["old"]):
+                self.put(row["old"], row["when"], name)
+                return True
+        return False
+
+    def _variable(self, name: str, value: Any) -> bool:
+        row = table("variables").get(name)
+        if row is None or row["variable"] not in self.release.environment:
+            return False
+        if str(value).lower() == row.get("unset"):
+            self.dropped(name, "it decides by itself unless told")
+        else:
+            text = str(value).upper() if row.get("upper") else str(value)
+            self.done.environment[row["variable"]] = text
+            self.told(name, f"the environment variable {row['variable']}={text}")
+        return True
+
+    def _keyed(self, name: str, value: Any) -> bool:
+        """An option that became a key of a JSON option."""
+        row = table("keys").get(name)
+        if row is None or self.release.flag(row["into"]) is None:
+            return False
+        if "until" in row and not before(self.release, row["until"]):
+            return False
+        keys = reshaping.special_key(name, value) or {row["key"]: value}
+        self.merge(row["into"], keys, name)
+        return True
+
+    def _aliased(self, name: str, value: Any) -> bool:
+        """An alias that only other releases have."""
+        long = catalog.canonical(name)
+        if long is None or self.release.flag(long) is None:
+            return False
+        self.put(long.removeprefix("--").replace("-", "_"), value, name)
+        return True
+
+    def _same(self, name: str, value: Any) -> bool:
+        """Whether leaving it out means the same."""
+        row = table("gone").get(name)
+        if row is not None and any(reshaping.equal(value, same) for same in row.get("same", ())):
+            self.dropped(name, f"{reshaping.shown(value)} is what it does anyway")
+            return True
+        life = catalog.flag_lifetime(name)
+        if life is None or reshaping.boolean(value) is not False:
+            return False
+        there = catalog.release(life.last if life.gone else life.first)
+        flag = there.flag(name) if there is not None else None
+        if flag is None or not flag.is_boolean or flag.default is not False or there is None or there.is_negative(name):
+            return False
+        self.dropped(name, "it has no such switch, and false turned it off")
+        return True
+
+
+def _reasons(release: catalog.Release, name: str) -> Iterator[tuple[str, str, str]]:
+    """Code, message and fix for an argument that the release does not have; the first one counts."""
+    if name in table("never"):
+        yield "argument.removed", "no release of vLLM has this argument", table("never")[name]["fix"]
+    life = catalog.flag_lifetime(name)
+    if life is not None and life.gone and not before(release, life.gone):
+        fix = table("gone").get(name, {}).get("fix") or _into(name) or "Delete it"
+        yield "argument.removed", f"removed in vLLM {life.removed} (the image has {release.version})", fix
+    request = table("requests", "field").get(name)
+    if request is not None:
+        where = request.get("default")
+        fix = f"Write request_defaults: {{{where}: …}}" if where else "Send it with each request"
+        yield "argument.request", "belongs to requests, not to the server", fix
+    if life is not None and before(release, life.first):
+        fix = table("newer").get(name, {}).get("fix") or "Delete it, or use a newer image"
+        yield "argument.newer", f"appeared in vLLM {life.appeared} (the image has {release.version})", fix
+    if life is not None:
+        text = f"vLLM {release.version} does not have it: releases {life.first} to {life.last} do, with gaps"
+        yield "argument.removed", text, table("gone").get(name, {}).get("fix") or "Delete it"
+
+
+def _into(name: str) -> str | None:
+    row = table("keys").get(name)
+    return f"Write {row['into']}: {{{row['key']}: …}}" if row is not None else None

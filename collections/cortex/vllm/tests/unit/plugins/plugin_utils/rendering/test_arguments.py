@@ -227,7 +227,7 @@ def test_an_accepted_finding_is_a_warning() -> None:
 
 def test_request_defaults_need_their_option() -> None:
     _argv, findings = tail(server(request_defaults={"top_p": 1}), small("0.6.0", {}))
-    assert findings[0].startswith("argument.unknown: vllm_servers[chat].request_defaults:")
+    assert findings[0].startswith("argument.newer: vllm_servers[chat].request_defaults:")
 
 
 def test_what_only_serve_knows() -> None:
@@ -278,30 +278,11 @@ def test_in_the_words_of_each_release(version: str, arguments: dict[str, Any], e
     "version, arguments, code",
     [
         ("0.32.0", {"swap_space": 4}, "argument.removed"),
-        ("0.32.0", {"guided_decoding_backend": "xgrammar"}, "argument.removed"),
-        ("0.32.0", {"task": "embed"}, "argument.removed"),
         ("0.9.0", {"swap_space": 4}, None),
-        ("0.6.0", {"structured_outputs_config": {"backend": "x"}}, "argument.unknown"),
+        ("0.6.0", {"structured_outputs_config": {"backend": "x", "reasoning_parser": "y"}}, "argument.newer"),
         ("0.32.0", {"dtype": "float99"}, "argument.choice"),
     ],
 )
 def test_what_a_release_does_not_have(version: str, arguments: dict[str, Any], code: str | None) -> None:
     findings = rendering.arguments(server(engine_args=arguments), of(version)).findings
     assert [item.code for item in findings if item.severity == "error"] == ([code] if code else [])
-
-
-def test_every_removal_is_true_of_the_catalogue() -> None:
-    """A name counted as removed in X is unknown to every release from X on, and known to one before."""
-    from ansible_collections.cortex.vllm.plugins.plugin_utils.rendering.translation import _NEVER, _REMOVED
-
-    releases = [release for release in map(catalog.release, catalog.versions()) if release is not None]
-    for name, (since, _fix) in _REMOVED.items():
-        for release in releases:
-            if catalog.version_key(release.version) >= catalog.version_key(since):
-                found = release.flag(name)
-                assert found is None or release.is_negative(name), f"{name} is in {release.version}"
-        older = [release for release in releases if catalog.version_key(release.version) < catalog.version_key(since)]
-        if older and catalog.version_key(older[0].version) < catalog.version_key("0.7"):
-            assert any(release.flag(name) for release in older), f"{name} was never there"
-    for name in _NEVER:
-        assert not any(release.flag(name) for release in releases), name
