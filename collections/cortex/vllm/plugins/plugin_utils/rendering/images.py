@@ -60,7 +60,7 @@ class ImageFacts:
         """Numeric user and group of the image's own user; None when it is a name that nobody outside can resolve."""
         if not self.user:
             return 0, 0
-        uid, _, gid = self.user.partition(":")
+        uid, dummy, gid = self.user.partition(":")
         if self.user in KNOWN_USERS:
             return KNOWN_USERS[self.user]
         if uid == "root" and gid in ("", "root", "0"):

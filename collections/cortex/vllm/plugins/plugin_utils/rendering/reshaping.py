@@ -105,7 +105,7 @@ def special_key(name: str, value: Any) -> dict[str, Any] | None:
     if name == "speculative_model" and value == "[ngram]":
         return {"method": "ngram"}
     if name == "guided_decoding_backend" and isinstance(value, str) and ":" in value:
-        backend, _, options = value.partition(":")
+        backend, dummy, options = value.partition(":")
         keys = [_BACKEND_OPTIONS.get(option.strip()) for option in options.split(",")]
         return {"backend": backend, **{key: True for key in keys if key}} if all(keys) else None
     return None

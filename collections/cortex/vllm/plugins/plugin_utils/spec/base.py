@@ -224,7 +224,7 @@ class Declaration(Part):
         """The declared user and group; the group is 0 when only a user is named, as the engine does it."""
         if self.user is None:
             return None
-        uid, _, gid = self.user.partition(":")
+        uid, dummy, gid = self.user.partition(":")
         return int(uid), int(gid or 0)
 
     def effective_shm_size(self) -> int:

@@ -74,8 +74,8 @@ class Mount(Part):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         if isinstance(value, str):
-            source, _, rest = value.partition(":")
-            target, _, mode = rest.partition(":")
+            source, dummy, rest = value.partition(":")
+            target, dummy, mode = rest.partition(":")
             if mode not in ("", "ro", "rw"):
                 raise Problem(f"{mode!r} is not a mode of a mount", "Write source:target:ro or source:target:rw")
             value = {"source": source, "target": target or source, "read_only": mode != "rw"}
@@ -106,7 +106,7 @@ class Port(Part):
         if isinstance(value, int) and not isinstance(value, bool):
             value = {"port": value}
         if isinstance(value, str):
-            rest, _, protocol = value.partition("/")
+            rest, dummy, protocol = value.partition("/")
             match = _PORT.fullmatch(rest)
             if not match:
                 raise Problem(f"{value!r} is not a published port", "Write address:port:container_port, or a number")

@@ -33,13 +33,14 @@ def server(**fields: Any) -> spec.ServerSpec:
 
 def render(
     image: ImageFacts = IMAGE,
-    facts: Any = MODEL,
+    facts: Any = "as MODEL",
     uuids: tuple[str, ...] = (),
     salt: str = "s",
     host: Any = None,
     **fields: Any,
 ) -> Rendered:
     release = rendering.release_for(image)
+    facts = MODEL if facts == "as MODEL" else facts
     return rendering.render(server(**fields), image, release, list(uuids), STATE, facts, salt, host)
 
 
