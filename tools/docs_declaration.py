@@ -29,7 +29,7 @@ END = "<!-- generated: end -->"
 SECTIONS: dict[str, tuple[str, ...]] = {
     "What is served": (
         "name", "image", "vllm_version", "pull", "model", "revision", "tokenizer", "served_model_name", "hub_cache",
-        "offline", "engine_args", "request_defaults",
+        "offline", "engine_args", "request_defaults", "engine", "model_runner",
     ),
     "Where it listens": ("bind", "server_port", "network", "networks"),
     "GPUs and limits": (
@@ -38,6 +38,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Environment, secrets, files": ("env", "secrets", "mounts"),
     "State and checks": (
         "state", "held", "accept", "probe", "start_timeout", "stop_timeout", "restart_policy", "restart_when_hung",
+        "debug",
     ),
     "The container": (),
 }  # fmt: skip

@@ -276,6 +276,59 @@ options:
       temperature, top_k, top_p.'
     type: dict
     default: {}
+  engine:
+    description:
+    - Generation of vLLM's engine. V(v0) exists up to vLLM 0.10, V(v1) from 0.6.4 on and alone from 0.11 on; V(auto)
+      is what the release takes by itself.
+    type: str
+    default: auto
+    choices:
+    - auto
+    - v0
+    - v1
+  model_runner:
+    description:
+    - Model runner inside of the V1 engine. V(v2) exists from vLLM 0.12 on; V(auto) is what the release takes by itself
+      (from 0.22 on by the model).
+    type: str
+    default: auto
+    choices:
+    - auto
+    - v1
+    - v2
+  debug:
+    description:
+    - What the server tells about itself, to look into a problem.
+    type: dict
+    default:
+      trace_functions: false
+      cuda_launch_blocking: false
+    suboptions:
+      level:
+        description:
+        - 'How much vLLM logs (C(VLLM_LOGGING_LEVEL)). Default: vLLM''s own, C(info).'
+        type: str
+        choices:
+        - debug
+        - info
+        - warning
+        - error
+      stats_interval:
+        description:
+        - Seconds between two lines of statistics (C(VLLM_LOG_STATS_INTERVAL), vLLM 0.10.1 and newer).
+        type: float
+      trace_functions:
+        description:
+        - Whether every Python call of vLLM is written to a file (C(VLLM_TRACE_FUNCTION)); makes the server some hundred
+          times slower.
+        type: bool
+        default: false
+      cuda_launch_blocking:
+        description:
+        - Whether each GPU kernel is waited for (C(CUDA_LAUNCH_BLOCKING)), so that an error names the kernel that
+          failed; makes the server several times slower.
+        type: bool
+        default: false
   entrypoint:
     description:
     - 'Program that takes the arguments. Default: the image''s.'

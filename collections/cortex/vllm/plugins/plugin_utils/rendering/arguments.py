@@ -35,12 +35,14 @@ class Arguments:
     :ivar findings: what is wrong with ``engine_args``, after the declaration's ``accept``
     :ivar environment: variables that say what the release has no argument for
     :ivar values: what the arguments say, by the release's names
+    :ivar origins: how each was declared, by the same names
     """
 
     argv: list[str]
     findings: list[Finding] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 def arguments(
@@ -82,6 +84,7 @@ def arguments(
         findings=accepted(line.findings, spec.accept),
         environment=translated.environment,
         values={name: item.value for name, item in translated.arguments.items()},
+        origins={name: item.declared for name, item in translated.arguments.items()},
     )
 
 

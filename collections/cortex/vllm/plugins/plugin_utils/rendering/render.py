@@ -15,6 +15,7 @@ from typing import Any
 from ..catalog import Release
 from ..findings import Finding, accepted
 from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
+from . import linting
 from .arguments import arguments, inner_address
 from .body import NANO, Process, Rendered, assemble, container_name, owner, restart_policy
 from .environment import environment, gpu_environment
@@ -80,6 +81,8 @@ def render(
     program = _program(spec, image, release)
     rendered = arguments(spec, release, entrypoint=program, model=model)
     findings += rendered.findings
+    subject = linting.Subject(spec, release, rendered.values, rendered.origins)
+    findings += accepted(linting.lint(subject), spec.accept)
     health = None if spec.headless else _health_url(spec)
     files = [{"path": "launch.sh", "mode": "0555", "content": launcher(back_off=health is not None)}]
     if health is not None:
@@ -88,7 +91,7 @@ def render(
     process = Process(
         entrypoint=program,
         argv=rendered.argv,
-        env=environment(spec, rendered.environment),
+        env=environment(spec, linting.environment(spec, release) | rendered.environment),
         files=files,
         ports=[(address, port, f"{inner_port}/tcp") for address, port in spec.published()],
         healthcheck=_healthcheck(spec, model) if health is not None else None,

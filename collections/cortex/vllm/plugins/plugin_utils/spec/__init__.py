@@ -13,7 +13,7 @@ from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration
 from .container import ContainerSpec
 from .describe import fields
 from .loading import load, load_container, merge
-from .parts import Held, Mount, Port, Probe, Secrets, Ulimit
+from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
 from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "REQUEST_DEFAULTS",
     "RESERVED_ARGUMENTS",
     "ContainerSpec",
+    "Debug",
     "Declaration",
     "Held",
     "Mount",

@@ -208,6 +208,30 @@ class Probe(Part):
     token_timeout: Seconds = Field(default=120.0, gt=0, le=3600, description="Seconds that the first token may take.")
 
 
+class Debug(Part):
+    """What the server tells about itself, for looking into a problem."""
+
+    level: Literal["debug", "info", "warning", "error"] | None = Field(
+        default=None, description="How much vLLM logs (C(VLLM_LOGGING_LEVEL)). Default: vLLM's own, C(info)."
+    )
+    stats_interval: Seconds | None = Field(
+        default=None,
+        ge=0.1,
+        le=86400,
+        description="Seconds between two lines of statistics (C(VLLM_LOG_STATS_INTERVAL), vLLM 0.10.1 and newer).",
+    )
+    trace_functions: bool = Field(
+        default=False,
+        description="Whether every Python call of vLLM is written to a file (C(VLLM_TRACE_FUNCTION)); makes the server "
+        "some hundred times slower.",
+    )
+    cuda_launch_blocking: bool = Field(
+        default=False,
+        description="Whether each GPU kernel is waited for (C(CUDA_LAUNCH_BLOCKING)), so that an error names the "
+        "kernel that failed; makes the server several times slower.",
+    )
+
+
 class Held(Part):
     """Why a server is left alone, and until when."""
 
@@ -309,6 +333,7 @@ __all__ = [
     "FIELDS_OF_SECRETS",
     "RESERVED_ENV",
     "SYSTEM_PATHS",
+    "Debug",
     "Held",
     "Log",
     "Mount",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from .._pydantic import BeforeValidator, Field, field_validator, model_validator
 from .base import Declaration, Texts
-from .parts import Mount, Probe, looks_secret
+from .parts import Debug, Mount, Probe, looks_secret
 from .values import Address, Integer, Path, Problem, Problems, Text
 
 #: Where huggingface_hub keeps snapshots of root (constants.py: HF_HUB_CACHE below HF_HOME, ~/.cache/huggingface).
@@ -54,6 +54,15 @@ REQUEST_DEFAULTS = (
     "top_k",
     "top_p",
 )
+#: Fields of requests that the V1 engine dropped (0.8.0: vllm/v1/engine/processor.py; 0.12.0: the protocol), and what to
+#: do instead.
+GONE_DEFAULTS = {
+    "best_of": "Delete it: the V1 engine refuses it, and 0.12 ignores it; ask for n answers and choose",
+    "logits_processors": "Write engine_args.logits_processors: [class paths]: V1 takes none from requests",
+    "guided_decoding_backend": "Write engine_args.structured_outputs_config: {backend: …}: V1 takes none from requests",
+    "swap_space": "Delete it: it was an argument of the V0 engine",
+    "use_beam_search": "Delete it: each request decides",
+}
 #: Endings of architectures that pool unless told otherwise, and those that generate; the first that fits counts
 #: (0.32: vllm/config/model.py, _SUFFIX_TO_DEFAULTS).
 _GENERATING = ("ForCausalLM", "ForConditionalGeneration", "ChatModel", "LMHeadModel")
@@ -134,7 +143,7 @@ def _request_defaults(value: Any) -> Any:
             problems.append(
                 Problem(
                     "is not a default that vLLM takes; it would be ignored",
-                    f"Delete it (vLLM takes {', '.join(REQUEST_DEFAULTS)})",
+                    GONE_DEFAULTS.get(key) or f"Delete it (vLLM takes {', '.join(REQUEST_DEFAULTS)})",
                     code="request-defaults.ignored",
                     at=(key,),
                 )
@@ -182,6 +191,17 @@ class ServerSpec(Declaration):
     request_defaults: RequestDefaults = Field(
         default={}, description="Sampling defaults of requests: " + ", ".join(REQUEST_DEFAULTS) + "."
     )
+    engine: Literal["auto", "v0", "v1"] = Field(
+        default="auto",
+        description="Generation of vLLM's engine. V(v0) exists up to vLLM 0.10, V(v1) from 0.6.4 on and alone "
+        "from 0.11 on; V(auto) is what the release takes by itself.",
+    )
+    model_runner: Literal["auto", "v1", "v2"] = Field(
+        default="auto",
+        description="Model runner inside of the V1 engine. V(v2) exists from vLLM 0.12 on; V(auto) is what the release "
+        "takes by itself (from 0.22 on by the model).",
+    )
+    debug: Debug = Field(default=Debug(), description="What the server tells about itself, to look into a problem.")
     entrypoint: Texts | None = Field(
         default=None, description="Program that takes the arguments. Default: the image's."
     )

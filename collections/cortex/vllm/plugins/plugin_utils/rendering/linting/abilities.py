@@ -1,0 +1,111 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+"""What must be declared together for a server to be able to do something: tools, structured answers, remote code.
+
+Sources: vllm/entrypoints/openai/cli_args.py ``validate_parsed_serve_args`` (all releases), vllm/config/model.py for
+trust_remote_code, vllm/config/structured_outputs.py (0.11 on; ``DecodingConfig`` before),
+vllm/v1/attention/backends/registry.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..reshaping import boolean
+from .subject import Findings, Subject
+
+#: ``structured_outputs_config.backend`` since 0.11.0; lm-format-enforcer came back in 0.10.2.
+BACKENDS = ("auto", "xgrammar", "guidance", "outlines", "lm-format-enforcer")
+#: Argument that needs another one, and what happens without it.
+NEEDS = (
+    (
+        "enable_log_outputs",
+        "enable_log_requests",
+        "vLLM ends with: --enable-log-outputs requires --enable-log-requests",
+    ),
+    ("lora_modules", "enable_lora", "vLLM loads no adapter without it"),
+)
+
+
+def check(subject: Subject) -> Findings:
+    """Ask for each ability in turn."""
+    checks: tuple[Callable[[Subject], Findings], ...] = (_tools, _reasoning, _structured, _attention, _needs, _remote)
+    for one in checks:
+        yield from one(subject)
+
+
+def _tools(subject: Subject) -> Findings:
+    parser = subject.value("tool_call_parser")
+    auto = boolean(subject.value("enable_auto_tool_choice"))
+    if auto and not parser:
+        text = "needs tool_call_parser: vLLM ends at once without it"
+        fix = f"Write tool_call_parser: {', '.join(subject.release.tool_parsers) or 'hermes'}"
+        yield subject.about("tools.parser", "error", text, fix, "enable_auto_tool_choice")
+    if parser and not auto:
+        text = "has no effect without enable_auto_tool_choice: true; only named tools can be called"
+        yield subject.about("tools.parser", "warning", text, "Write enable_auto_tool_choice: true", "tool_call_parser")
+    yield from _known(subject, "tool_call_parser", "tool_parser_plugin", subject.release.tool_parsers, "tools.parser")
+
+
+def _reasoning(subject: Subject) -> Findings:
+    known = subject.release.reasoning_parsers
+    yield from _known(subject, "reasoning_parser", "reasoning_parser_plugin", known, "reasoning.parser")
+
+
+def _known(subject: Subject, name: str, plugin: str, known: tuple[str, ...], code: str) -> Findings:
+    """A parser's name against those of the release. Before 0.10 and in it argparse says the same by its choices."""
+    value, flag = subject.value(name), subject.release.flag(name)
+    if not value or not known or value in known or subject.value(plugin) or (flag is not None and flag.choices):
+        return
+    text = f"{subject.version} has no parser {value!r}"
+    yield subject.about(code, "error", text, f"Write one of {', '.join(known)}, or {plugin}", name)
+
+
+def _structured(subject: Subject) -> Findings:
+    inner = subject.inner("structured_outputs_config")
+    backend = inner.get("backend")
+    if backend is not None and backend not in BACKENDS:
+        text = f"{backend!r} is no backend of structured outputs"
+        fix = f"Write backend: {', '.join(BACKENDS)}"
+        yield subject.about("structured-outputs.backend", "error", text, fix, "structured_outputs_config")
+    if "disable_fallback" in inner and not subject.older("0.18"):
+        text = f"{subject.version} has no disable_fallback any more: it went in 0.18, with the falling back"
+        yield subject.about(
+            "structured-outputs.backend", "error", text, "Delete disable_fallback", "structured_outputs_config"
+        )
+
+
+def _attention(subject: Subject) -> Findings:
+    known = subject.release.attention_backends
+    for name, value in (
+        ("attention_backend", subject.value("attention_backend")),
+        ("attention_config", subject.inner("attention_config").get("backend")),
+        ("VLLM_ATTENTION_BACKEND", subject.spec.env.get("VLLM_ATTENTION_BACKEND")),
+    ):
+        if not isinstance(value, str) or not known or "." in value or value.upper() in (*known, "AUTO"):
+            continue
+        text = f"{subject.version} has no attention backend {value}"
+        fix = f"Write one of {', '.join(known)}"
+        if name == "VLLM_ATTENTION_BACKEND":
+            yield subject.finding("attention.backend", "error", text, fix, "env", name)
+        else:
+            yield subject.about("attention.backend", "error", text, fix, name)
+
+
+def _needs(subject: Subject) -> Findings:
+    for name, other, why in NEEDS:
+        if subject.value(name) not in (None, False, []) and subject.release.flag(other) is not None:
+            if not boolean(subject.value(other)):
+                yield subject.about("argument.needs", "error", f"needs {other}: {why}", f"Write {other}: true", name)
+
+
+def _remote(subject: Subject) -> Findings:
+    if boolean(subject.value("trust_remote_code")):
+        text = "runs Python code of the model's repository inside of the server, with its secrets and its GPUs"
+        fix = "Delete it where the release knows the architecture; else read the code, pin revision to a commit, and "
+        fix += "write accept: [security.trust-remote-code]"
+        yield subject.about("security.trust-remote-code", "error", text, fix, "trust_remote_code")
