@@ -33,7 +33,9 @@ TIMEOUT_RATE = 50e6
 LONGEST_START = 3600.0
 #: Expected load of a server that may first have to fetch its model.
 ONLINE_LOAD = 1800.0
-HEALTH_INTERVAL = 10
+#: Seconds between health checks. Each one starts a process in the container and writes a line of access log; readiness
+#: does not wait for it, because the job that starts a server asks the server itself.
+HEALTH_INTERVAL = 30
 
 
 def expected_load(weights: int | None) -> float:
