@@ -66,6 +66,13 @@ def test_declaration_page_is_current() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_hardware_page_and_architectures_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/docs_support.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_field_is_on_the_page() -> None:
     text = (ROOT / "docs/declaration.md").read_text()
     for name, field in spec.fields().items():

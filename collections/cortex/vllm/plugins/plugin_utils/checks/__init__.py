@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..findings import Finding
-from . import clock, disk, engine, gpus, image, memory, model, paths, ports
+from . import clock, cuda, disk, engine, gpus, image, memory, model, parallel, paths, ports, quantization, support
 from .context import Findings, Host, Server
 
 HOST: tuple[Callable[[Host], Findings], ...] = (engine.check, disk.check, clock.check)
@@ -25,6 +25,10 @@ SERVER: tuple[Callable[[Server], Findings], ...] = (
     model.check,
     paths.check,
     gpus.check,
+    cuda.check,
+    parallel.check,
+    quantization.check,
+    support.check,
     memory.check,
 )
 

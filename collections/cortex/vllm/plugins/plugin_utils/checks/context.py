@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..findings import Finding
@@ -39,6 +40,8 @@ class Server:
     :ivar model: what the first look at the model's files said; None when it was not looked at
     :ivar gpus: UUIDs that were resolved
     :ivar assigned: UUIDs of every active declaration of the host, this one included
+    :ivar release: catalogued release of vLLM in the image, or the nearest one; None when nothing says which it is
+    :ivar exact: ``release`` is the image's own, so that what it lacks is certain
     """
 
     spec: Any
@@ -48,6 +51,47 @@ class Server:
     model: Mapping[str, Any] | None = None
     gpus: tuple[str, ...] = ()
     assigned: Mapping[str, tuple[str, ...]] | None = None
+    release: Any = None
+    exact: bool = False
+
+    @cached_property
+    def arguments(self) -> dict[str, tuple[str, Any]]:
+        """``engine_args`` by vLLM's own name: (name as written, value)."""
+        found: dict[str, tuple[str, Any]] = {}
+        for written, value in (getattr(self.spec, "engine_args", None) or {}).items():
+            flag = self.release.flag(written) if self.release is not None else None
+            name = str(written).lstrip("-").replace("-", "_")
+            found[flag.dest if flag is not None else SHORT.get(name, name)] = (written, value)
+        return found
+
+    def argument(self, name: str, default: Any = None) -> Any:
+        """The declared value of an engine argument, in whatever spelling it was written."""
+        value = self.arguments.get(name, (name, None))[1]
+        return default if value is None else value
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number among the engine arguments; ``default`` for what is none (rendering tells that)."""
+        try:
+            return int(self.argument(name, default))
+        except (TypeError, ValueError):
+            return default
+
+    @property
+    def devices(self) -> list[Mapping[str, Any]]:
+        """The GPUs that were resolved, as the driver describes them (a MIG device by the GPU that it is part of)."""
+        found = []
+        for uuid in self.gpus:
+            for device in self.observation.devices:
+                parts = [part.get("uuid") for part in device.get("mig") or ()]
+                if device.get("uuid") == uuid or uuid in parts:
+                    found.append(device)
+        return found
+
+    @property
+    def capability(self) -> tuple[int, int] | None:
+        """Compute capability of the oldest of its GPUs; None when one of them does not tell."""
+        told = [_capability(device.get("compute_capability")) for device in self.devices]
+        return None if not told or None in told else min(item for item in told if item)
 
     def field(self, name: str) -> str:
         """Path of a field of this declaration, as the person wrote it (defaults have their own path)."""
@@ -75,6 +119,21 @@ class Server:
 
 
 Findings = Iterator[Finding]
+
+#: Short spellings, for when no release says what they mean.
+SHORT = {
+    "tp": "tensor_parallel_size",
+    "pp": "pipeline_parallel_size",
+    "dp": "data_parallel_size",
+    "dpl": "data_parallel_size_local",
+    "q": "quantization",
+}
+
+
+def _capability(text: Any) -> tuple[int, int] | None:
+    """``"8.9"`` as (8, 9)."""
+    major, _, minor = str(text or "").partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
 
 
 def gib(size: float) -> str:

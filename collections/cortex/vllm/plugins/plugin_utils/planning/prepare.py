@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import gpu_selection, rendering
+from .. import catalog, gpu_selection, rendering
 from ..checks import Server as Subject
 from ..checks import server_findings
 from ..findings import Finding, FindingsError
@@ -122,7 +122,10 @@ def prepare(
     ready.declaration = spec.canonical(ready.digests)
     _choose_image(ready, observation, options)
     ready.model = observation.models.get(model_key(spec))
-    subject = Subject(spec, observation, tuple(siblings), ready.image, ready.model, ready.gpus, assigned)
+    release, exact = _release(ready)
+    subject = Subject(
+        spec, observation, tuple(siblings), ready.image, ready.model, ready.gpus, assigned, release, exact
+    )
     ready.findings += [*gpu_problems, *server_findings(subject)]
     if server.problem:
         path = f"{options.state_dir}/{spec.name}/state.json"
@@ -159,6 +162,14 @@ def _choose_image(ready: Prepared, observation: Observation, options: Options) -
     ready.image = ready.image or tagged
     ready.image_id = (ready.image or {}).get("id")
     ready.image_needed = ready.image is None and spec.pull != "never"
+
+
+def _release(ready: Prepared) -> tuple[Any, bool]:
+    """The catalogued release of the image, and whether it is the very one; (None, False) when nothing says."""
+    if ready.image is None:
+        return None, False
+    version = rendering.image_facts(ready.spec.image, ready.image, getattr(ready.spec, "vllm_version", None)).version
+    return catalog.nearest(version) if version else (None, False)
 
 
 def _short(image: Mapping[str, Any] | None) -> str:
