@@ -130,7 +130,7 @@ def limits(config: Config, yarn_multiplies: bool | None = None) -> tuple[int | N
             continue
         if "yarn" in kind or kind == "deepseek_llama_scaling":
             original = rope.get("original_max_position_embeddings")
-            scaled = int((original if _positive(original) else length) * factor)
+            scaled = int((original if isinstance(original, int) and original > 0 else length) * factor)
             if yarn_multiplies is False:
                 continue
             most = max(most, scaled)
