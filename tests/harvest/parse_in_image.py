@@ -29,7 +29,12 @@ def parse(argv):
         return {"error": errors.getvalue().strip().splitlines()[-1]}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"}
-    return {"values": {name: shown(value) for name, value in full.items()}}
+    # Only what differs: a parser has hundreds of defaults.
+    return {"values": {name: shown(value) for name, value in full.items() if not same(defaults.get(name), value)}}
+
+
+def same(default, value):
+    return default is value or (type(default) is type(value) and default == value)
 
 
 def shown(value):
@@ -39,9 +44,7 @@ def shown(value):
         return {"object": type(value).__name__}
 
 
-defaults = parse([])["values"]
+defaults = vars(serve.parse_args([]))
 answers = [parse(argv) for argv in json.load(sys.stdin)]
-for answer in answers:
-    if "values" in answer:  # only what differs: a parser has hundreds of defaults
-        answer["values"] = {k: v for k, v in answer["values"].items() if v != defaults[k]}
-print("\nANSWER" + json.dumps({"answers": answers, "defaults": defaults}))
+said = {name: shown(value) for name, value in defaults.items()}
+print("\nANSWER" + json.dumps({"answers": answers, "defaults": said}))
