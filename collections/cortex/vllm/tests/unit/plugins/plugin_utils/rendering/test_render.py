@@ -293,7 +293,7 @@ def test_the_health_check_waits_for_the_load() -> None:
     check = render(offline=True).body["Healthcheck"]
     assert check["Test"] == ["CMD", "/bin/sh", "/run/cortex-vllm/health.sh"]
     assert check["StartPeriod"] == 180 * 10**9, "130 s in whole minutes"
-    assert check["Interval"] == 10 * 10**9 and check["Timeout"] == 10 * 10**9
+    assert check["Interval"] == 30 * 10**9 and check["Timeout"] == 10 * 10**9
     online = {render(facts=model).body["Healthcheck"]["StartPeriod"] for model in (None, MODEL, {"bytes": 10**12})}
     assert online == {1800 * 10**9}, "what was fetched must not change the body"
 
