@@ -50,7 +50,7 @@ def _default(field: Any) -> Any:
 
 def _without_none(annotation: Any) -> Any:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        inner = [item for item in typing.get_args(annotation) if item is not type(None)]
+        inner = [item for item in typing.get_args(annotation) if item is not types.NoneType]
         annotation = inner[0]
     return typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
 
