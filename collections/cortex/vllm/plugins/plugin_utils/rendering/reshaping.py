@@ -123,6 +123,9 @@ def reshape(work: Work, name: str, value: Any) -> bool:
 def _task(work: Work, name: str, value: Any) -> bool:
     wanted = _TASKS.get(str(value))
     convert = work.release.flag("convert")
+    if value == "generate" and work.release.flag("runner") is None:
+        work.dropped(name, "it does nothing else unless the model only pools")
+        return True
     if wanted is None or work.release.flag("runner") is None or convert is None:
         return False
     if "convert" in wanted and convert.choices and wanted["convert"] not in convert.choices:

@@ -72,6 +72,7 @@ NGRAM_TEXT = '{"method":"ngram","num_speculative_tokens":5,"prompt_lookup_max":4
         ("0.9.0", {"runner": "pooling", "convert": "classify"}, ["--task", "classify"]),
         ("0.6.4.post1", {"convert": "embed"}, ["--task", "embedding"]),
         ("0.6.0", {"runner": "generate", "convert": "none"}, []),
+        ("0.6.0", {"task": "generate"}, []),
         # Two that became one.
         ("0.8.0", {"reasoning_parser": "deepseek_r1"}, ["--enable-reasoning", "--reasoning-parser", "deepseek_r1"]),
         ("0.32.0", {"reasoning_parser": "deepseek_r1", "enable_reasoning": True},
