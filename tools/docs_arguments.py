@@ -58,6 +58,7 @@ release lies beside this page, [declaration.schema.json](declaration.schema.json
 # yaml-language-server: $schema=../declaration.schema.json
 vllm_servers:
   chat:
+    image: vllm/vllm-openai:v0.33.0
     model: Qwen/Qwen3-0.6B
 ```
 
