@@ -131,13 +131,13 @@ def test_key_guards_v1_only(start, model_dir, way):
 
 
 def test_access_log(server):
-    server.ask("/health")
-    server.ask("/nope")
-    server.wait_for("/nope")
-    lines = [line for line in server.log if " - " in line and "HTTP/1.1" in line]
+    # One after the other: the line is written after the answer, by a thread for each request.
     form = r'INFO:     127\.0\.0\.1:\d+ - "GET %s HTTP/1\.1" %s'
-    assert re.fullmatch(form % ("/health", "200 OK"), lines[0])
-    assert re.fullmatch(form % ("/nope", "404 Not Found"), lines[1])
+    for path, outcome in (("/health", "200 OK"), ("/nope", "404 Not Found")):
+        server.ask(path)
+        server.wait_for(f'"GET {path} ')
+        (line,) = [line for line in server.log if f'"GET {path} ' in line]
+        assert re.fullmatch(form % (path, outcome), line)
 
 
 def test_bound_early_listening_late(start, model_dir):
