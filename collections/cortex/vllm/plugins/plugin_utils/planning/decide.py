@@ -250,6 +250,8 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "health": dict(health) if health else None,
         "ready_seconds": ready.server.ready_seconds,
     }
+    if ready.memory is not None:
+        facts["memory"] = ready.memory
     if ready.rendered is not None and ready.rendered.probe:
         probe = ready.rendered.probe
         facts["url"] = (

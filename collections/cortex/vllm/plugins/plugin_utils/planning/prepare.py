@@ -15,9 +15,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import catalog, gpu_selection, rendering
+from .. import catalog, gpu_selection, memory, rendering
 from ..checks import Server as Subject
-from ..checks import server_findings
+from ..checks import gpu_memory, server_findings
 from ..findings import Finding, FindingsError
 from ..observation import INACTIVE_STATES, Container, Observation, Server, gpus_of, model_key
 from .model import Options
@@ -44,6 +44,7 @@ class Prepared:
     digests: dict[str, str] = dataclasses.field(default_factory=dict)
     findings: list[Finding] = dataclasses.field(default_factory=list)
     image_needed: bool = False
+    memory: dict[str, Any] | None = None
 
     @property
     def active(self) -> bool:
@@ -141,7 +142,20 @@ def prepare(
         )
     if ready.image is not None and not gpu_problems:
         _render(ready, observation, options)
+    if not gpu_problems:
+        _foresee(ready, subject)
     return ready
+
+
+def _foresee(ready: Prepared, subject: Subject) -> None:
+    """What the start will take of its GPUs, if enough is known to say so."""
+    version = getattr(ready.spec, "vllm_version", None)
+    if ready.image is not None:
+        version = rendering.image_facts(ready.spec.image, ready.image, version).version
+    foreseen = gpu_memory.foresee(subject, version)
+    if foreseen is not None:
+        ready.memory = {**memory.as_dict(*foreseen), "table": memory.table(ready.spec.name, *foreseen)}
+        ready.findings += gpu_memory.findings(subject, *foreseen)
 
 
 def _choose_image(ready: Prepared, observation: Observation, options: Options) -> None:

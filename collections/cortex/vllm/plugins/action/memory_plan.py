@@ -1,0 +1,137 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
+    _action,
+    catalog,
+    findings,
+    memory,
+    observation,
+    planning,
+    spec,
+)
+
+
+class ActionModule(_action.BrainsAction):
+    """Foretell the memory of a start: of a configuration in hand, or of the servers that a host declares."""
+
+    SPEC = {
+        **_action.CONNECTION,
+        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        "config": {"type": "dict"},
+        "weights_bytes": {"type": "int"},
+        "engine_args": {"type": "dict", "default": {}},
+        "environment": {"type": "dict", "default": {}},
+        "vllm_version": {"type": "str"},
+        "gpu": {"type": "dict"},
+        "gpu_count": {"type": "int"},
+        "draft_config": {"type": "dict"},
+        "draft_weights_bytes": {"type": "int"},
+    }
+
+    def act(
+        self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        declared = self.declaration()
+        _action.refuse_unknown(sorted(set(declared) - {"servers", "defaults"}), [*self.SPEC, "servers", "defaults"])
+        if "servers" in declared:
+            return self._on_host(declared, options, remote)
+        if not options["config"] and not options["weights_bytes"]:
+            text = "neither a model's configuration nor servers are given"
+            fix = "Write config (the content of config.json), or servers (declarations of the host)."
+            raise findings.FindingsError([findings.Finding("memory.value", "error", text, "config", fix)])
+        return self._question(options)
+
+    def _question(self, options: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Nothing but the question: no host is asked."""
+        version = str(options["vllm_version"] or catalog.versions()[-1])
+        environment = {str(key): str(value) for key, value in options["environment"].items()}
+        question = memory.Question(
+            options["config"], options["engine_args"], version, _gpu(options["gpu"]), _positive(options, "weights_bytes"),
+            _positive(options, "gpu_count"), environment, options["draft_config"],
+            _positive(options, "draft_weights_bytes"),
+            cpu=options["gpu"] is None and "VLLM_CPU_KVCACHE_SPACE" in environment,
+        )  # fmt: skip
+        found = memory.estimate(question)
+        bad = [item for item in found.findings if item.code == "memory.value"]
+        if bad:
+            raise findings.FindingsError(bad)
+        advice = memory.advise(found)
+        name = (found.shape.family if found.shape else None) or "model"
+        return {
+            "changed": False,
+            **memory.as_dict(found, advice),
+            "vllm_version": version,
+            "table": memory.table(name, found, advice),
+            "findings": [item.as_dict() for item in found.findings],
+        }
+
+    def _on_host(
+        self, declared: dict[str, t.Any], options: dict[str, t.Any], remote: _action.RemoteHost
+    ) -> dict[str, t.Any]:
+        """Of each declared server, on the GPUs that it has or would get, with what is free of them now."""
+        specs = spec.load(declared["servers"], defaults=declared.get("defaults"))
+        answer = remote("observe", observation.query(specs, options["state_dir"], health=False))
+        seen = observation.Observation.parse(answer.get("observation") or {})
+        plan = planning.plan(specs, seen, planning.Options(state_dir=options["state_dir"], prune="ignore"))
+        servers = {item.name: item.facts.get("memory") for item in plan.servers}
+        for estimate in servers.values():
+            for line in (estimate or {}).get("table") or ():
+                remote.say(f"[{remote.host}] {line}")
+        told = [item for item in plan.findings if item.code.startswith(("memory.", "gpu."))]
+        fits = [estimate["fits"] for estimate in servers.values() if estimate]
+        return {
+            "changed": False,
+            "servers": servers,
+            "fits": None if not fits or None in fits else all(fits),
+            "findings": [item.as_dict() for item in told],
+        }
+
+
+def _positive(options: dict[str, t.Any], name: str) -> int | None:
+    value = options[name]
+    if value is not None and value < 1:
+        text = f"{value} is not at least 1"
+        raise findings.FindingsError(
+            [findings.Finding("memory.value", "error", text, name, "Leave it out, or correct it.")]
+        )
+    return value
+
+
+def _gpu(written: dict[str, t.Any] | None) -> memory.Gpu | None:
+    """The GPU of the question.
+
+    :raises FindingsError: for a key that is unknown and for a number that is none
+    """
+    if written is None:
+        return None
+    _action.refuse_unknown(sorted(set(map(str, written)) - set(GPU)), [f"{name}" for name in GPU])
+    numbers: dict[str, float | None] = {}
+    for name in ("memory_gib", "free_gib", "compute_capability"):
+        value = written.get(name)
+        try:
+            numbers[name] = None if value is None or value == "" else float(value)
+            if (numbers[name] or 0) < 0 or numbers[name] != numbers[name]:
+                raise ValueError
+        except (TypeError, ValueError):
+            text = f"{value!r} is no number above 0"
+            fix = "Write 79.18 for 79.18 GiB, 9.0 for compute capability 9.0."
+            raise findings.FindingsError(
+                [findings.Finding("memory.value", "error", text, f"gpu.{name}", fix)]
+            ) from None
+    free = numbers["free_gib"]
+    return memory.Gpu(
+        str(written.get("name") or ""),
+        int((numbers["memory_gib"] or 0) * memory.GIB),
+        None if free is None else int(free * memory.GIB),
+        numbers["compute_capability"],
+    )
+
+
+#: Keys of ``gpu``.
+GPU = ("name", "memory_gib", "free_gib", "compute_capability")

@@ -1,0 +1,315 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""The estimate: everything a start takes on the fullest GPU, and whether one request of full length fits beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import catalog
+from ..findings import Finding
+from . import kv_cache, overhead, quantization, shape, weights
+from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle
+from .overhead import Range
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked. ``gpu_count`` is taken as tensor parallel size when the arguments say nothing of it.
+
+    :ivar config: the model's config.json; None when it is unknown
+    :ivar weights_bytes: bytes of the checkpoint's tensors; None: computed from ``config``
+    :ivar draft_config: config.json of the draft model of ``speculative_config``
+    """
+
+    config: Mapping[str, Any] | None
+    engine_args: Mapping[str, Any]
+    version: str
+    gpu: Gpu | None = None
+    weights_bytes: int | None = None
+    gpu_count: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    draft_config: Mapping[str, Any] | None = None
+    draft_weights_bytes: int | None = None
+    cpu: bool = False
+
+    def with_arguments(self, **changed: Any) -> Question:
+        """The same question with some arguments changed."""
+        return dataclasses.replace(self, engine_args={**named(self.engine_args), **changed})
+
+
+@dataclass
+class Estimate:
+    """The answer, bytes for each GPU; None where it is not known.
+
+    :ivar kv: what is left for the cache (below zero: so much is missing)
+    :ivar needed: bytes of the cache that one request of ``max_model_len`` takes
+    :ivar fits: None when it cannot be said
+    """
+
+    question: Question
+    settings: Settings | None = None
+    shape: shape.Shape | None = None
+    weights: Range | None = None
+    activation: Range | None = None
+    non_torch: Range | None = None
+    graphs: Range | None = None
+    kv: Range | None = None
+    budget: int | None = None
+    cache: kv_cache.Cache | None = None
+    needed: int | None = None
+    fits: bool | None = None
+    close: bool = False
+    confidence: str = "low"
+    findings: list[Finding] = field(default_factory=list)
+
+    def say(self, code: str, severity: Any, message: str, name: str | None = None, fix: str | None = None) -> None:
+        """Add a finding; ``name`` is an engine argument or ``config``/``gpu``."""
+        path = name if name in {None, "config", "gpu", "model", "vllm_version"} else f"engine_args.{name}"
+        self.findings.append(Finding(code, severity, message, field=path, fix=fix))
+
+
+def estimate(question: Question) -> Estimate:
+    """Answer a question. Bad values become findings, never exceptions."""
+    result = Estimate(question)
+    try:
+        result.shape = shape.read(question.config) if question.config else None
+    except (shape.UnknownArchitecture, TypeError, ValueError, AttributeError, ZeroDivisionError) as problem:
+        result.say(
+            "memory.architecture-unknown", "info", f"memory is not predicted: {problem}", "config",
+            "Set max_model_len and gpu_memory_utilization from what the start logs say.",
+        )  # fmt: skip
+    if result.shape is None:
+        return _without_shape(result)
+    try:
+        result.settings = settle(
+            result.shape, _arguments(question, result), question.version, question.gpu or Gpu(),
+            question.environment, question.cpu,
+        )  # fmt: skip
+        _weights(result)
+        _sizes(result)
+    except BadValue as problem:
+        result.say("memory.value", "error", str(problem), problem.field)
+        return result
+    except kv_cache.UnknownCache as problem:
+        result.say("memory.cache-unknown", "info", str(problem), "kv_cache_dtype", "Look at what the start logs say.")
+        return result
+    except (TypeError, ValueError, KeyError, ZeroDivisionError, AttributeError) as problem:
+        result.say(
+            "memory.architecture-unknown", "info", f"the configuration is no {result.shape.family}: {problem}",
+            "config", "Give the model's own config.json.",
+        )  # fmt: skip
+        return result
+    if result.kv is not None:
+        _verdict(result)
+    return result
+
+
+def _arguments(question: Question, result: Estimate) -> dict[str, Any]:
+    given = named(question.engine_args)
+    count = question.gpu_count or 1
+    parallel = {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"}
+    if count > 1 and not parallel & set(given):
+        given["tensor_parallel_size"] = count
+        text = f"gpu_count is {count} and nothing says how they are used: tensor_parallel_size {count} is assumed"
+        result.say("memory.assumed", "info", text, "tensor_parallel_size", "Write it: vLLM itself takes one GPU.")
+    elif question.gpu_count:
+        used = math.prod(integer(given, name, 1) for name in parallel)
+        if used > count:
+            text = f"the arguments use {used} GPUs, and gpu_count is {count}"
+            result.say("memory.gpu-count", "error", text, "tensor_parallel_size", f"Use at most {count}.")
+    return given
+
+
+def _without_shape(result: Estimate) -> Estimate:
+    question = result.question
+    if question.weights_bytes:
+        try:
+            given = named(question.engine_args)
+            ranks = integer(given, "tensor_parallel_size", question.gpu_count or 1)
+            share = question.weights_bytes / ranks / integer(given, "pipeline_parallel_size", 1)
+            result.weights = Range(share, share * 0.95, share * 1.2)
+        except BadValue as problem:
+            result.say("memory.value", "error", str(problem), problem.field)
+    return result
+
+
+def _weights(result: Estimate) -> None:
+    question, model, settings = result.question, result.shape, result.settings
+    assert model is not None and settings is not None
+    flat = {**model.config, **{key: value for key, value in (question.config or {}).items() if "quant" in key}}
+    how = quantization.encoding(settings.quantization, flat, 2 if settings.dtype != "float32" else 4)
+    head = not settings.pooling
+    model = dataclasses.replace(model, dtype=settings.dtype)
+    if question.weights_bytes:
+        found: weights.Weights | None = weights.from_checkpoint(
+            model, how, question.weights_bytes, settings.tensor, settings.pipeline, head
+        )
+    else:
+        found = weights.per_gpu(model, how, settings.tensor, settings.pipeline, head)
+    if found is None:
+        result.say(
+            "memory.quantization-unknown", "info",
+            f"the size of weights in {how.method} is not known from the configuration", "quantization",
+            "Give weights_bytes, the size of the checkpoint's files.",
+        )  # fmt: skip
+        return
+    extra = weights.adapters(model, settings.given, settings.tensor) + _draft(result)
+    total = found.total + extra
+    result.weights = Range(total, total - found.spread, total + found.spread + 0.05 * GIB)
+    result.confidence = "high" if question.weights_bytes or not how.quantized else "medium"
+    if found.tower or model.vision is not None or extra or how.pads:
+        result.confidence = "medium"
+
+
+def _draft(result: Estimate) -> float:
+    """Weights of the draft model; what predicts from the prompt (ngram, suffix) has none."""
+    question, settings = result.question, result.settings
+    assert settings is not None
+    said = settings.given.get("speculative_config") or {}
+    said = said if isinstance(said, Mapping) else {}
+    tensor = int(said.get("draft_tensor_parallel_size") or settings.tensor)
+    if question.draft_weights_bytes:
+        return question.draft_weights_bytes / tensor
+    name = said.get("model") or settings.given.get("speculative_model")
+    if question.draft_config:
+        try:
+            found = weights.per_gpu(shape.read(question.draft_config), quantization.plain(2), tensor)
+            return found.total if found else 0.0
+        except shape.UnknownArchitecture as problem:
+            result.say("memory.draft-unknown", "info", f"the draft model is left out: {problem}", "speculative_config")
+    elif name and str(name) not in {"ngram", "[ngram]"} and str(said.get("method")) not in {"ngram", "suffix"}:
+        text = f"the draft model {name} is left out: its configuration is not known"
+        result.say("memory.draft-unknown", "info", text, "speculative_config", "Leave room for its weights and cache.")
+    return 0.0
+
+
+def _sizes(result: Estimate) -> None:
+    question, model, settings = result.question, result.shape, result.settings
+    assert model is not None and settings is not None
+    environment = dict(question.environment)
+    gpu = question.gpu or Gpu()
+    if not settings.cpu:
+        result.activation = overhead.activation(model, settings, environment)
+        result.non_torch = overhead.non_torch(settings, gpu)
+        result.graphs = overhead.cuda_graphs(model, settings)
+    if settings.cache_bytes is not None:
+        size = float(settings.cache_bytes)
+        result.kv = Range(size, size, size)
+    elif gpu.memory and result.weights and result.activation and result.non_torch and result.graphs:
+        result.budget = math.ceil(gpu.memory * settings.utilization)
+        parts = [result.weights, result.activation, result.non_torch]
+        if overhead.graphs_subtracted(settings, environment):
+            parts.append(result.graphs)
+        # Bounds add as independent errors do: all at their worst at once is not what is seen.
+        value = result.budget - sum(part.value for part in parts)
+        worse = math.sqrt(sum((part.high - part.value) ** 2 for part in parts))
+        better = math.sqrt(sum((part.value - part.low) ** 2 for part in parts))
+        result.kv = Range(value, value - worse, value + better)
+    result.cache = kv_cache.cache(model, settings, max(0.0, result.kv.value if result.kv else 0.0))
+    result.needed = result.cache.needed
+    if result.kv is None:
+        result.cache = None
+        if not gpu.memory:
+            result.say("memory.gpu-unknown", "info", "the GPU's memory is not known: no verdict", "gpu")
+
+
+def _verdict(result: Estimate) -> None:
+    settings, gpu, kv = result.settings, result.question.gpu or Gpu(), result.kv
+    assert settings is not None and kv is not None and result.needed is not None
+    left = kv.value
+    if settings.cache_bytes is None:
+        left = min(left, kv.value - _unsure(result))
+    result.fits = left >= result.needed
+    result.close = result.fits and kv.low < result.needed
+    if not result.fits:
+        _too_small(result, left)
+    elif result.close:
+        text = (
+            f"{kv.value / GIB:.2f} GiB are left for the KV cache ({kv.low / GIB:.2f} at worst), and one request of "
+            f"{settings.max_len} tokens takes {result.needed / GIB:.2f} GiB"
+        )
+        result.say("memory.close", "warning", text, "max_model_len", "Lower max_model_len if the start fails.")
+    if gpu.memory and not settings.cpu:
+        _against_free(result, gpu)
+    try:
+        catalog.version_key(result.question.version)
+    except ValueError:
+        text = f"{result.question.version!r} is no version: the defaults of the newest release were taken"
+        result.say("memory.version-unknown", "info", text, "vllm_version")
+
+
+def _unsure(result: Estimate) -> float:
+    """What the sampler may take more. A plan that holds only with FlashInfer installed is no plan."""
+    assert result.shape is not None and result.settings is not None and result.activation is not None
+    path, unsure = overhead.sampler_path(result.settings, dict(result.question.environment))
+    if not unsure or path == "sorting":
+        return 0.0
+    asked = {**result.question.environment, "VLLM_USE_FLASHINFER_SAMPLER": "0"}
+    return max(0.0, overhead.activation(result.shape, result.settings, asked).value - result.activation.value)
+
+
+def _too_small(result: Estimate, left: float) -> None:
+    settings = result.settings
+    assert settings is not None and result.needed is not None and result.shape is not None
+    where = "VLLM_CPU_KVCACHE_SPACE has" if settings.cpu else "there are"
+    if left <= 0 and not settings.cpu:
+        size = result.weights.value / GIB if result.weights else 0.0
+        text = (
+            f"nothing is left for the KV cache: {-left / GIB:.2f} GiB are missing (weights {size:.2f} GiB of "
+            f"{(result.budget or 0) / GIB:.2f} GiB at gpu_memory_utilization {settings.utilization:g})"
+        )
+        name, code = "gpu_memory_utilization", "memory.kv-cache-none"
+    else:
+        text = (
+            f"one request of {settings.max_len} tokens needs {result.needed / GIB:.2f} GiB of KV cache, and {where} "
+            f"{left / GIB:.2f} GiB"
+        )
+        name, code = "max_model_len", "memory.kv-cache-length"
+    result.say(code, "error", text, name)
+
+
+def _against_free(result: Estimate, gpu: Gpu) -> None:
+    """vllm/v1/worker/utils.py request_memory refuses since 0.9.1; before, the start runs out of memory."""
+    settings = result.settings
+    assert settings is not None
+    free = gpu.memory if gpu.free is None else min(gpu.free, gpu.memory)
+    if settings.cache_bytes is not None:
+        parts = [part.value for part in (result.weights, result.activation, result.non_torch, result.graphs) if part]
+        wanted = int(sum(parts) + settings.cache_bytes)
+        if wanted > free:
+            result.fits = False
+            text = f"kv_cache_memory_bytes and the rest take {wanted / GIB:.2f} GiB, and {free / GIB:.2f} GiB are free"
+            result.say("memory.gpu-free", "error", text, "kv_cache_memory_bytes", "Lower it.")
+        return
+    budget = result.budget or 0
+    if gpu.free is not None and budget > free:
+        result.fits = False
+        share = math.floor(100 * free / gpu.memory) / 100
+        text = (
+            f"gpu_memory_utilization {settings.utilization:g} claims {budget / GIB:.2f} GiB of the GPU, and only "
+            f"{free / GIB:.2f} GiB are free"
+        )
+        result.say(
+            "memory.gpu-free", "error", text, "gpu_memory_utilization",
+            f"Free memory on the GPU, or write {share:.2f} or less.",
+        )  # fmt: skip
+    graphs = result.graphs
+    if graphs and not overhead.graphs_subtracted(settings, dict(result.question.environment)):
+        slack = free - budget
+        if 0 <= slack < graphs.value:
+            text = (
+                f"CUDA graphs take about {graphs.value / GIB:.2f} GiB after the cache is sized, and {slack / GIB:.2f} "
+                "GiB stay outside of gpu_memory_utilization"
+            )
+            fix = "Lower gpu_memory_utilization a little, or write enforce_eager: true."
+            result.say("memory.graphs", "warning", text, "gpu_memory_utilization", fix)

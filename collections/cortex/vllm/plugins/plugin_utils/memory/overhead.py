@@ -1,0 +1,137 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""What is neither weights nor cache: the peak of activations, the driver's and NCCL's part, CUDA graphs.
+
+The activation peak is what vLLM measures while it profiles: a forward pass over ``max_num_batched_tokens``, then the
+sampler over ``max_num_seqs`` rows of logits in 32 bits. The coefficients were fitted on start-up logs (see
+docs/memory.md); the structure is vllm/v1/worker/gpu_model_runner.py profile_run and _dummy_sampler_run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import vision
+from .arguments import GIB, Gpu, Settings, true
+from .shape import Shape
+
+#: Bytes for each row and word: sorting for top-k and top-p holds about 9.6 copies of the logits in 32 bits …
+SORTING = 38.6
+#: … kernels that do not sort (FlashInfer; Triton since 0.17) hold the logits, their 32-bit copy and probabilities.
+LEAN = 13.0
+FLOOR = int(0.15 * GIB)
+
+
+@dataclass(frozen=True)
+class Range:
+    """An estimate and the bounds within which starts were seen, bytes."""
+
+    value: float
+    low: float
+    high: float
+
+
+def sampler_path(settings: Settings, environment: dict[str, str] | None = None) -> tuple[str, bool]:
+    """``sorting`` or ``lean``, and whether it may be the other one.
+
+    vllm/v1/sample/ops/topk_topp_sampler.py: V0 and V1 without FlashInfer sort. 0.8 to 0.11.0 take FlashInfer where it
+    is installed; logs show it from 0.10 on, in the official images. 0.11.1 to 0.16 only when asked. A Triton kernel
+    replaces the sort since 0.17, FlashInfer is on by default since 0.22.
+    """
+    asked = str((environment or {}).get("VLLM_USE_FLASHINFER_SAMPLER", ""))
+    if not settings.v1:
+        return ("lean" if asked == "1" else "sorting"), False
+    if settings.key >= ((0, 17), 0, 0):
+        # The Triton kernel is used from eight rows on.
+        return "lean", False
+    if asked in {"0", "1"}:
+        return ("lean" if asked == "1" else "sorting"), False
+    if settings.key >= ((0, 11, 1), 0, 0):
+        return "sorting", False
+    if settings.key >= ((0, 10), 0, 0) and settings.key < ((0, 11), 0, 0):
+        return "lean", True
+    return "sorting", True
+
+
+def activation(shape: Shape, settings: Settings, environment: dict[str, str] | None = None) -> Range:
+    """Peak of the profiling run on one rank."""
+    forward = _forward(shape, settings)
+    tower = vision.activation(
+        shape, settings.batched, settings.max_seqs, settings.tensor, settings.given.get("limit_mm_per_prompt")
+    )
+    rows = settings.max_seqs
+    path, unsure = sampler_path(settings, environment)
+    if not settings.v1 and shape.vision is not None:
+        # V0 profiles as many sequences as fit with the largest image each.
+        sizes = vision.tower(shape) or {}
+        rows = min(rows, max(1, settings.batched // sizes.get("tokens", 576)))
+    logits = 0.0 if settings.pooling else float(rows) * shape.vocab
+    hidden = settings.batched * shape.hidden * 2.0
+    sampled = logits * (SORTING if path == "sorting" else LEAN) + (hidden if settings.v1 else 0.0)
+    peak = max(sampled, forward, FLOOR)
+    low, high = peak * 0.85, peak * 1.12 + 0.1 * GIB
+    if unsure:
+        low = min(low, max(logits * LEAN, forward, FLOOR) * 0.85)
+        high = max(high, max(logits * SORTING + hidden, forward) * 1.05)
+    if tower:
+        # The tower runs before the forward pass; its outputs stay.
+        peak = max(peak, tower) + (0.3 * min(peak, tower))
+        low, high = min(low, peak * 0.5), max(high, peak * 1.6)
+    if true(settings.given.get("enable_lora")):
+        peak, high = peak * 1.1, high * 1.3
+    return Range(peak, low, high)
+
+
+def _forward(shape: Shape, settings: Settings) -> float:
+    """Live at the widest place of a layer: the residual and what the MLP, the attention or the experts hold."""
+    tensor, tokens, hidden = settings.tensor, settings.batched, shape.hidden
+    attention = 2.0 * (shape.heads + 2 * max(tensor, shape.kv_heads)) * shape.head_dim / tensor
+    widest = max(attention, 3.0 * shape.intermediate / tensor)
+    if shape.experts:
+        each = shape.expert_width / tensor
+        widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + each))
+    return tokens * (3.3 * hidden + widest) * 2.0
+
+
+def non_torch(settings: Settings, gpu: Gpu) -> Range:
+    """Context, libraries and NCCL's buffers, as logs show them (wide with several ranks)."""
+    ranks = settings.tensor * settings.pipeline
+    value, low, high = (0.12, 0.02, 0.3) if settings.v1 else (0.25, 0.01, 0.45)
+    if ranks > 1:
+        value, low, high = {2: (0.45, 0.2, 0.9), 3: (0.5, 0.2, 1.0), 4: (0.5, 0.3, 1.0)}.get(ranks, (2.0, 0.1, 6.0))
+    if any(word in gpu.name.lower() for word in ("gb10", "thor", "orin", "jetson")):
+        # Memory shared with the processor: pages that the system reads weights into count as used.
+        value, high = value + 1.4, high + 4.0
+    return Range(value * GIB, low * GIB, high * GIB)
+
+
+def cuda_graphs(shape: Shape, settings: Settings) -> Range:
+    """Memory of captured graphs: grows with layers and captured sizes.
+
+    Captured up to 512 rows, since 0.12 up to twice ``max_num_seqs`` (vllm/config/vllm.py
+    _set_cudagraph_sizes); V0 up to 256.
+    """
+    if settings.eager:
+        return Range(0.0, 0.0, 0.0)
+    most = 256 if not settings.v1 else 512
+    if settings.v1 and settings.key >= ((0, 12), 0, 0):
+        most = min(512, settings.max_seqs * 2)
+    sizes = sum(1 for size in (1, 2, 4) if size <= most) + len(range(8, min(most, 256) + 1, 8))
+    sizes += len(range(272, most + 1, 16 if settings.key >= ((0, 12), 0, 0) else 8))
+    # Ranks beyond one keep buffers of their all-reduce for each graph.
+    value = (0.03 + 0.00023 * shape.layers * sizes * (1 + 0.1 * (settings.tensor - 1))) * GIB
+    return Range(value, value * 0.15, value * 2.5 + 0.3 * GIB)
+
+
+def graphs_subtracted(settings: Settings, environment: dict[str, str] | None = None) -> bool:
+    """Whether the cache is sized after an estimate of the graphs is taken away.
+
+    VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.20 (vllm/envs.py).
+    """
+    said = str((environment or {}).get("VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS", ""))
+    return said == "1" or (settings.key >= ((0, 20), 0, 0) and said != "0")

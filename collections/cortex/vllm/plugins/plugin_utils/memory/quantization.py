@@ -1,0 +1,105 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""Bytes that one weight takes, by quantization method. Scales and zero points are counted.
+
+Sources: vllm/model_executor/layers/quantization/ (``create_weights`` of each method) of 0.33.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_GROUPED = {"awq", "gptq", "auto_awq", "auto_gptq", "moe_wna16", "gptq_bitblas", "hqq", "inc", "auto-round"}
+_ONE_BYTE = {
+    "fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt", "modelopt_mxfp8", "mxfp8", "online", "fp8_per_tensor",
+    "fp8_per_channel", "fp8_per_block", "int8_per_channel_weight_only", "deepseek_v4_fp8",
+}  # fmt: skip
+#: Methods that quantize a 16-bit checkpoint while it is loaded.
+INFLIGHT = frozenset(
+    {"fp8", "bitsandbytes", "experts_int8", "mxfp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "online"}
+)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How weights are held.
+
+    :ivar linear: bytes of a weight of a linear layer; None: the method's size is not known from its name
+    :ivar experts: bytes of a weight of an expert
+    :ivar pads: experts' sizes are padded for the MXFP4 kernels
+    """
+
+    method: str
+    linear: float | None
+    experts: float | None
+    pads: bool = False
+
+    @property
+    def quantized(self) -> bool:
+        return bool(self.method)
+
+
+def plain(dtype_bytes: int) -> Encoding:
+    """Weights as they are."""
+    return Encoding("", float(dtype_bytes), float(dtype_bytes))
+
+
+def encoding(declared: str | None, config: Mapping[str, Any], dtype_bytes: int) -> Encoding:
+    """The encoding that a start has.
+
+    :param declared: the argument ``quantization``; what the checkpoint says of itself wins, as in vLLM
+    :param config: the checkpoint's configuration
+    """
+    own = config.get("quantization_config") or config.get("compression_config") or {}
+    own = own if isinstance(own, Mapping) else {}
+    method = str(own.get("quant_method") or declared or "").lower().replace("_marlin", "").replace("_24", "")
+    if not method or method == "none":
+        return plain(dtype_bytes)
+    size = _size(method, own)
+    if method in {"mxfp4", "gpt_oss_mxfp4"}:
+        return Encoding(method, float(dtype_bytes), 0.5 + 1 / 32, pads=True)
+    if method == "experts_int8":
+        return Encoding(method, float(dtype_bytes), 1.0)
+    return Encoding(method, size, size)
+
+
+def _size(method: str, own: Mapping[str, Any]) -> float | None:
+    if method in _GROUPED:
+        return grouped(_int(own, ("bits", "w_bit"), 4), _int(own, ("group_size", "q_group_size"), 128))
+    if method == "bitsandbytes":
+        # Blocks of 64 weights with one scale, itself kept in 8 bits with a float for 256 of them (compress_statistics).
+        return 1.0 if own.get("load_in_8bit") else 0.5 + 1 / 64 + 4 / (64 * 256)
+    if method in {"modelopt_fp4", "nvfp4", "nvfp4_per_token", "petit_nvfp4"}:
+        return 0.5 + 1 / 16
+    if method in {"compressed-tensors", "compressed_tensors"}:
+        return _compressed(own)
+    if method == "modelopt" and "FP4" in str(own.get("quant_algo") or ""):
+        return 0.5 + 1 / 16
+    return 1.0 if method in _ONE_BYTE else None
+
+
+def _compressed(own: Mapping[str, Any]) -> float | None:
+    groups = own.get("config_groups")
+    if not isinstance(groups, Mapping) or not groups:
+        return 1.0
+    weights = next(iter(groups.values())).get("weights") or {}
+    bits, size = int(weights.get("num_bits") or 8), int(weights.get("group_size") or 0)
+    if bits == 4 and str(weights.get("type")) == "float":
+        return 0.5 + 1 / 16
+    return grouped(bits, size) if bits < 8 else 1.0
+
+
+def grouped(bits: int, group: int) -> float:
+    """Integers in groups: a 16-bit scale and a zero point for each group of the input dimension."""
+    return bits / 8 + ((2 + bits / 8) / group if group > 0 else 0.0)
+
+
+def _int(own: Mapping[str, Any], names: tuple[str, ...], usual: int) -> int:
+    return next((int(own[name]) for name in names if isinstance(own.get(name), int)), usual)
