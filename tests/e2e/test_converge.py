@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import stat
 import subprocess
 import time
@@ -19,6 +20,12 @@ pytestmark = [pytest.mark.engine, pytest.mark.e2e, pytest.mark.slow]
 
 #: Gibibytes of key-value cache that no test machine has: refused by the engine late in its start, not by the parser.
 TOO_MUCH = "60000"
+
+
+def docker_errors(container: str) -> str:
+    """What the server wrote to standard error."""
+    done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+    return done.stderr
 
 
 def wait_until(condition, seconds: float, what: str) -> float:
@@ -37,6 +44,7 @@ def test_check_mode_touches_nothing(host: Host) -> None:
     assert run.changed == 1
     assert run.answer is not None
     assert run.answer["servers"][SERVER]["action"] == "create"
+    assert run.answer["servers"][SERVER]["memory"]["fits"] is True
     assert host.containers() == []
     assert not (host.state_dir / SERVER).exists()
 
@@ -47,6 +55,17 @@ def test_the_site_playbook_brings_it_up(host: Host) -> None:
     assert run.code == 0
     assert run.changed > 0
     assert "ready" in run.text
+
+
+def test_its_cache_has_the_tokens_that_were_foretold(host: Host) -> None:
+    log = docker("logs", CONTAINER) + docker_errors(CONTAINER)
+    logged = re.search(r"KV cache size: ([\d,]+) tokens, Maximum concurrency for 512 tokens per request: ([\d.]+)x", log)
+    run = host.run(None, "--check")
+
+    assert logged is not None and run.answer is not None
+    memory = run.answer["servers"][SERVER]["memory"]
+    assert memory["kv_cache_tokens"] == int(logged[1].replace(",", ""))
+    assert memory["max_concurrency"] == float(logged[2])
 
 
 def test_it_completes_with_the_key(host: Host) -> None:

@@ -52,7 +52,8 @@ class ActionModule(_action.BrainsAction):
         version = str(options["vllm_version"] or catalog.versions()[-1])
         environment = {str(key): str(value) for key, value in options["environment"].items()}
         question = memory.Question(
-            options["config"], options["engine_args"], version, _gpu(options["gpu"]), _positive(options, "weights_bytes"),
+            options["config"], options["engine_args"], version, _gpu(options["gpu"]),
+            _positive(options, "weights_bytes"),
             _positive(options, "gpu_count"), environment, options["draft_config"],
             _positive(options, "draft_weights_bytes"),
             cpu=options["gpu"] is None and "VLLM_CPU_KVCACHE_SPACE" in environment,

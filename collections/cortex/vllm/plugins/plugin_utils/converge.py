@@ -352,7 +352,8 @@ def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False)
     lines = [f"[{host}] {server.name}: {server.action}{f' ({server.reason})' if server.reason else ''}"]
     if server.action != "create":
         lines += [f"[{host}]   {text}" for text in status.difference_texts(server.differences)]
-    return lines
+    memory = getattr(server, "facts", {}).get("memory") or {}
+    return lines + [f"[{host}]   {text}" for text in memory.get("table", ())]
 
 
 def pull_progress(advance: Mapping[str, Any]) -> str:

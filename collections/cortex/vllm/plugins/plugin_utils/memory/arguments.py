@@ -13,6 +13,7 @@ Defaults that the command line itself has come from the catalogue; the rest is d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +24,7 @@ from .shape import DTYPE_BYTES, Shape
 
 Version = tuple[tuple[int, ...], int, int]
 GIB = 1 << 30
+_VERSION = re.compile(r"v?(\d+(?:\.\d+)+(?:\.?(?:a|b|rc|dev|post)\d+)?)")
 _SHORT = {
     "tp": "tensor_parallel_size", "pp": "pipeline_parallel_size", "q": "quantization", "dp": "data_parallel_size",
     "kv_cache_memory": "kv_cache_memory_bytes", "tensor_parallel": "tensor_parallel_size",
@@ -93,6 +95,12 @@ def named(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def plain_version(text: str) -> str | None:
+    """The version at the beginning of a text such as ``0.8.0rc3.dev5+g5eea`` or ``v0.7.x``; None without one."""
+    match = _VERSION.match(text.strip())
+    return match[1] if match else None
+
+
 @lru_cache(maxsize=64)
 def default_utilization(version: str) -> float:
     """What the release's command line has: 0.9 until 0.19, 0.92 since 0.20 (vllm/config/cache.py)."""
@@ -109,10 +117,8 @@ def settle(
     :raises BadValue: for a value that is no number where one is needed
     """
     given, environment = named(arguments), dict(environment or {})
-    try:
-        key = catalog.version_key(version)
-    except ValueError:
-        key = catalog.version_key(catalog.versions()[-1])
+    version = plain_version(version) or catalog.versions()[-1]
+    key = catalog.version_key(version)
     pooling = shape.pooling or str(given.get("runner")) == "pooling" or str(given.get("convert", "none")) in {
         "embed", "classify", "reward",
     } or str(given.get("task", "auto")) in {"embed", "embedding", "classify", "score", "reward"}  # fmt: skip
@@ -120,7 +126,7 @@ def settle(
     max_len = _length(given, shape)
     chunked = _chunked(given, key, v1, max_len, shape, pooling)
     tensor, pipeline = integer(given, "tensor_parallel_size", 1), integer(given, "pipeline_parallel_size", 1)
-    seqs, batched = _batch(key, v1, gpu, max_len, chunked, pooling, shape, cpu)
+    seqs, batched = _batch(version, key, v1, gpu, max_len, chunked, pooling, shape, cpu)
     batched = integer(given, "max_num_batched_tokens", batched)
     seqs = min(integer(given, "max_num_seqs", seqs), max(1, batched))
     cache = human(given, "kv_cache_memory_bytes")
@@ -188,27 +194,40 @@ def _chunked(given: Mapping[str, Any], key: Version, v1: bool, max_len: int, sha
 
 
 def _batch(
-    key: Version, v1: bool, gpu: Gpu, max_len: int, chunked: bool, pooling: bool, shape: Shape, cpu: bool
+    version: str, key: Version, v1: bool, gpu: Gpu, max_len: int, chunked: bool, pooling: bool, shape: Shape, cpu: bool
 ) -> tuple[int, int]:
     """(max_num_seqs, max_num_batched_tokens) of the API server."""
     if not v1:
         batched = (512 if key < ((0, 6, 4), 0, 0) else 2048) if chunked else max(max_len, 2048)
         batched = max(batched, 32768) if pooling else batched
         return 256, max(batched, 5120) if shape.vision is not None else batched
-    name = gpu.name.lower()
     if cpu:
         return (128 if key >= ((0, 10), 0, 0) else 32), 2048
-    if key < ((0, 9), 0, 0):
-        big = "h100" in name or "h200" in name
-        seqs = 1024 if big or key < ((0, 8, 3), 0, 0) else 256
-    else:
-        # A100 and GB10 are named in the source: large, and slower with large batches.
-        big = gpu.large and "a100" not in name and "gb10" not in name
-        seqs = 1024 if big else 256
-    batched = 8192 if big else 2048
-    if big and key >= ((0, 28), 0, 0) and gpu.memory >= 160 * GIB:
-        batched = 16384
+    name = gpu.name.lower()
+    if "a100" in name and gpu.large:
+        kind = "A100-SXM4-80GB"
+    elif not gpu.large or "gb10" in name:  # A100 and GB10 are named in the source: large, and slower with large batches
+        kind = "L4"
+    elif "h100" in name or "h200" in name:
+        kind = "H100"
+    else:  # before 0.8.5 only H100 and H200 counted as large, by name
+        kind = "B200" if gpu.memory >= 160 * GIB or key < ((0, 8, 5), 0, 0) else "H100"
+    batched, seqs = _recorded(version).get(kind) or _usual(key, kind)
     return seqs, batched if chunked else max(batched, max_len)
+
+
+@lru_cache(maxsize=64)
+def _recorded(version: str) -> dict[str, tuple[int, int]]:
+    """What the release's own code said of some GPUs when the catalogue was made."""
+    rows = catalog.nearest(version)[0].batch_defaults
+    return {row["gpu"].split()[1]: (row["max_num_batched_tokens"], row["max_num_seqs"]) for row in rows}
+
+
+def _usual(key: Version, kind: str) -> tuple[int, int]:
+    """The same for releases whose code could not be asked."""
+    if kind in {"L4", "A100-SXM4-80GB"}:
+        return 2048, 1024 if key < ((0, 8, 4), 0, 0) else 256
+    return (16384 if kind == "B200" and key >= ((0, 28), 0, 0) else 8192), 1024
 
 
 def true(value: Any) -> bool:

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import catalog
 from ..findings import Finding
-from . import kv_cache, overhead, quantization, shape, weights
+from . import arguments, kv_cache, overhead, quantization, shape, weights
 from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle
 from .overhead import Range
 
@@ -82,7 +81,7 @@ def estimate(question: Question) -> Estimate:
     """Answer a question. Bad values become findings, never exceptions."""
     result = Estimate(question)
     try:
-        result.shape = shape.read(question.config) if question.config else None
+        result.shape = shape.read(question.config) if question.config is not None else None
     except (shape.UnknownArchitecture, TypeError, ValueError, AttributeError, ZeroDivisionError) as problem:
         result.say(
             "memory.architecture-unknown", "info", f"memory is not predicted: {problem}", "config",
@@ -241,9 +240,7 @@ def _verdict(result: Estimate) -> None:
         result.say("memory.close", "warning", text, "max_model_len", "Lower max_model_len if the start fails.")
     if gpu.memory and not settings.cpu:
         _against_free(result, gpu)
-    try:
-        catalog.version_key(result.question.version)
-    except ValueError:
+    if arguments.plain_version(result.question.version) is None:
         text = f"{result.question.version!r} is no version: the defaults of the newest release were taken"
         result.say("memory.version-unknown", "info", text, "vllm_version")
 

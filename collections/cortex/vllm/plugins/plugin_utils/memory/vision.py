@@ -54,6 +54,8 @@ def tower(shape: Shape) -> dict[str, int] | None:
     usual: dict[str, int] = dict(FAMILIES.get(shape.family, {}))
     if shape.family == "Qwen3VL" and shape.hidden <= 2560:
         usual = dict(_QWEN3_SMALL)
+    if shape.family == "InternVLChat" and shape.hidden >= 5120:  # InternViT-6B comes with the large language models
+        usual = {**usual, "depth": 45, "width": 3200, "mlp": 12800, "heads": 25}
     found: dict[str, Any] = dict(usual)
     for name, keys in _NAMES.items():
         for key in keys:
