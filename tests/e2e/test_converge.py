@@ -59,7 +59,9 @@ def test_the_site_playbook_brings_it_up(host: Host) -> None:
 
 def test_its_cache_has_the_tokens_that_were_foretold(host: Host) -> None:
     log = docker("logs", CONTAINER) + docker_errors(CONTAINER)
-    logged = re.search(r"KV cache size: ([\d,]+) tokens, Maximum concurrency for 512 tokens per request: ([\d.]+)x", log)
+    logged = re.search(
+        r"KV cache size: ([\d,]+) tokens, Maximum concurrency for 512 tokens per request: ([\d.]+)x", log
+    )
     run = host.run(None, "--check")
 
     assert logged is not None and run.answer is not None

@@ -131,7 +131,7 @@ def settle(
     seqs = min(integer(given, "max_num_seqs", seqs), max(1, batched))
     cache = human(given, "kv_cache_memory_bytes")
     if cpu and cache is None and environment.get("VLLM_CPU_KVCACHE_SPACE"):
-        cache = int(number({"v": environment["VLLM_CPU_KVCACHE_SPACE"]}, "v", 0) * GIB)
+        cache = int(number(environment, "VLLM_CPU_KVCACHE_SPACE", 0) * GIB)
     utilization = number(given, "gpu_memory_utilization", default_utilization(version))
     if not 0 < utilization <= 1:
         raise BadValue("gpu_memory_utilization", f"{utilization} is not above 0 and at most 1: write 0.9 for 90 %")

@@ -82,7 +82,7 @@ def estimate(question: Question) -> Estimate:
     result = Estimate(question)
     try:
         result.shape = shape.read(question.config) if question.config is not None else None
-    except (shape.UnknownArchitecture, TypeError, ValueError, AttributeError, ZeroDivisionError) as problem:
+    except (shape.UnknownArchitecture, TypeError, ValueError, AttributeError, ArithmeticError) as problem:
         result.say(
             "memory.architecture-unknown", "info", f"memory is not predicted: {problem}", "config",
             "Set max_model_len and gpu_memory_utilization from what the start logs say.",
@@ -102,7 +102,7 @@ def estimate(question: Question) -> Estimate:
     except kv_cache.UnknownCache as problem:
         result.say("memory.cache-unknown", "info", str(problem), "kv_cache_dtype", "Look at what the start logs say.")
         return result
-    except (TypeError, ValueError, KeyError, ZeroDivisionError, AttributeError) as problem:
+    except (TypeError, ValueError, KeyError, ArithmeticError, AttributeError) as problem:
         result.say(
             "memory.architecture-unknown", "info", f"the configuration is no {result.shape.family}: {problem}",
             "config", "Give the model's own config.json.",
