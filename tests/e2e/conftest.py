@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import http.client
 import json
 import os
@@ -26,7 +27,8 @@ from typing import Any
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SERVER = "e2e"
+#: Containers have one name on an engine: another checkout that tests beside this one has another.
+SERVER = "e2e-" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
 CONTAINER = f"cortex-vllm-{SERVER}"
 
 #: The same action that the role calls, with its whole answer kept for the tests.
