@@ -349,13 +349,22 @@ options:
     suboptions:
       request:
         description:
-        - V(completion) asks the declared name for a token, V(none) is content with C(/health), V(auto) asks for a
-          token unless the server only pools (embeddings, scores, classes).
+        - V(completion) asks the declared name for a token, V(json_schema), V(regex), V(grammar) and V(choice) for
+          an answer in that form, V(tool_call) for a call of a tool, V(embedding) and V(score) for what pooling models
+          give; V(none) is content with C(/health). V(auto) asks for a token unless the server only pools (embeddings,
+          scores, classes).
         type: str
         default: auto
         choices:
         - auto
         - completion
+        - json_schema
+        - regex
+        - grammar
+        - choice
+        - tool_call
+        - embedding
+        - score
         - none
       token_timeout:
         description:

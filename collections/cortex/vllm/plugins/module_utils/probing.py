@@ -5,12 +5,13 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Asks a server over HTTP, as the PROBE of an order says: /health, then the declared name, then one token."""
+"""Asks a server over HTTP, as the PROBE of an order says: /health, then the declared name, then one answer."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
@@ -90,24 +91,52 @@ def health(probe, key, timeout=HEALTH_TIMEOUT):
 
 
 def token(probe, key):
-    """``(text, None, False)`` for one generated token of the declared name, or ``(None, why not, perhaps dying)``.
+    """``(text, None, False)`` for one answer of the declared name, or ``(None, why not, perhaps dying)``.
 
-    The last one is true when the answer is what a server gives whose engine has just died.
+    Without ``ask`` in the probe one generated token is asked for. The last one is true when the answer is what a server
+    gives whose engine has just died.
     """
-    body = {"model": probe.get("served_name"), "prompt": "Hello", "max_tokens": 1, "temperature": 0}
-    timeout = float(probe.get("token_timeout") or 120.0)
+    plain = {"model": probe.get("served_name"), "prompt": "Hello", "max_tokens": 1, "temperature": 0}
+    question = probe.get("ask") or {"path": "/v1/completions", "body": plain, "expect": {"kind": "completion"}}
+    path, timeout = question["path"], float(probe.get("token_timeout") or 120.0)
     try:
-        status, raw = ask(probe, "/v1/completions", key, timeout, body)
+        status, raw = ask(probe, path, key, timeout, question["body"])
     except (OSError, http.client.HTTPException) as exc:
-        return None, "/v1/completions: {0} (waited up to {1:g} s)".format(_short(exc), timeout), True
+        return None, "{0}: {1} (waited up to {2:g} s)".format(path, _short(exc), timeout), True
     text = raw.decode("utf-8", "replace")
     if status != 200:
-        return None, "/v1/completions answered {0}: {1}".format(status, text[:500]), status >= 500
+        return None, "{0} answered {1}: {2}".format(path, status, text[:500]), status >= 500
+    expect = question["expect"]
     try:
-        choice = json.loads(text)["choices"][0]
-        return str(choice["text"]), None, False
-    except (ValueError, KeyError, IndexError, TypeError):
-        return None, "/v1/completions answered 200 without a completion: {0}".format(text[:500]), False
+        return _expected(expect, json.loads(text)), None, False
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        what = {"completion": "a completion"}.get(expect["kind"], "what was asked for ({0})".format(expect["kind"]))
+        return None, "{0} answered 200 without {1}: {2}".format(path, what, text[:500]), False
+
+
+def _expected(expect, answer):
+    """The telling part of an answer, as text. Raises `ValueError`, `KeyError` and their like when it is not there."""
+    kind = expect["kind"]
+    if kind == "embedding":
+        numbers = [float(number) for number in answer["data"][0]["embedding"]]
+        if not numbers:
+            raise ValueError(kind)
+        return "{0} numbers".format(len(numbers))
+    if kind == "score":
+        return str(float(answer["data"][0]["score"]))
+    if kind == "tool_call":
+        call = answer["choices"][0]["message"]["tool_calls"][0]["function"]
+        if call["name"] != expect["name"] or not isinstance(json.loads(call["arguments"]), dict):
+            raise ValueError(call["name"])
+        return "{0}({1})".format(call["name"], call["arguments"])
+    text = str(answer["choices"][0]["text"])
+    if kind == "json" and [key for key in expect["keys"] if key not in json.loads(text)]:
+        raise KeyError(kind)
+    if kind == "regex" and not re.match("(?:{0})\\Z".format(expect["pattern"]), text.strip()):
+        raise ValueError(text)
+    if kind == "choice" and text.strip() not in expect["choices"]:
+        raise ValueError(text)
+    return text
 
 
 class Prober(threading.Thread):

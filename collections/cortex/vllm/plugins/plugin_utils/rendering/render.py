@@ -17,6 +17,7 @@ from ..findings import Finding, accepted
 from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
 from . import linting
 from .arguments import arguments, inner_address
+from .asking import ask
 from .body import NANO, Process, Rendered, assemble, container_name, owner, restart_policy
 from .environment import environment, gpu_environment
 from .files import HEALTH_TIMEOUT, health_check, launcher
@@ -115,7 +116,7 @@ def render(
             {"path": cache_directory(spec, image.id, state_dir), "mode": "0750"},
         ],
         body=body,
-        probe=probe(spec, model),
+        probe=probe(spec, model, release),
         generation=generation,
         digests=secrets,
         gpu_locks=list(gpus),
@@ -197,14 +198,21 @@ def render_container(
     )
 
 
-def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """How the target proves that the server is ready (PROBE of the contract)."""
+def probe(
+    spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Release | None = None
+) -> dict[str, Any]:
+    """How the target proves that the server is ready (PROBE of the contract).
+
+    :param release: decides how abilities beyond a completion are asked for
+    """
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spec.bind, spec.bind)
     config = (model or {}).get("config") or {}
     request = spec.probe.request
     if request == "auto":
         request = "none" if spec.headless or spec.pools(config.get("architectures")) else "completion"
+    question = ask(request, spec.served_model_name[0], release) if release is not None else None
     return {
+        **({"ask": question} if question is not None else {}),
         "scheme": spec.scheme,
         "address": address,
         "port": None if spec.headless else spec.server_port,

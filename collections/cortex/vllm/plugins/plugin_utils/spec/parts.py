@@ -200,10 +200,14 @@ def _secret(value: Any, at: tuple[str, ...] = ()) -> Any:
 class Probe(Part):
     """What a server must answer before it counts as ready."""
 
-    request: Literal["auto", "completion", "none"] = Field(
+    request: Literal[
+        "auto", "completion", "json_schema", "regex", "grammar", "choice", "tool_call", "embedding", "score", "none"
+    ] = Field(
         default="auto",
-        description="V(completion) asks the declared name for a token, V(none) is content with C(/health), V(auto) "
-        "asks for a token unless the server only pools (embeddings, scores, classes).",
+        description="V(completion) asks the declared name for a token, V(json_schema), V(regex), V(grammar) and "
+        "V(choice) for an answer in that form, V(tool_call) for a call of a tool, V(embedding) and V(score) for what "
+        "pooling models give; V(none) is content with C(/health). V(auto) asks for a token unless the server only "
+        "pools (embeddings, scores, classes).",
     )
     token_timeout: Seconds = Field(default=120.0, gt=0, le=3600, description="Seconds that the first token may take.")
 

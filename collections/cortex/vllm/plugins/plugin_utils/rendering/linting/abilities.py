@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..asking import GENERATING, POOLING, score_path
 from ..reshaping import boolean
 from .subject import Findings, Subject
 
@@ -33,7 +34,9 @@ NEEDS = (
 
 def check(subject: Subject) -> Findings:
     """Ask for each ability in turn."""
-    checks: tuple[Callable[[Subject], Findings], ...] = (_tools, _reasoning, _structured, _attention, _needs, _remote)
+    checks: tuple[Callable[[Subject], Findings], ...] = (
+        _tools, _reasoning, _structured, _attention, _needs, _remote, _probe,
+    )  # fmt: skip
     for one in checks:
         yield from one(subject)
 
@@ -109,3 +112,21 @@ def _remote(subject: Subject) -> Findings:
         fix = "Delete it where the release knows the architecture; else read the code, pin revision to a commit, and "
         fix += "write accept: [security.trust-remote-code]"
         yield subject.about("security.trust-remote-code", "error", text, fix, "trust_remote_code")
+
+
+def _probe(subject: Subject) -> Findings:
+    """What is asked before the server counts as ready must be something that it can answer."""
+    spec, request = subject.spec, subject.spec.probe.request
+    place = ("probe", "request")
+    if spec.headless and request not in ("auto", "none"):
+        text = "a headless node answers nothing"
+        yield subject.finding("probe.unavailable", "error", text, "Write request: none, or delete it", *place)
+    elif request == "score" and score_path(subject.release) is None:
+        text = f"{subject.version} has no scores"
+        yield subject.finding("probe.unavailable", "error", text, "Use a newer image, or request: embedding", *place)
+    elif request in GENERATING and spec.pools():
+        text = "the server only pools, so that it generates nothing"
+        yield subject.finding("probe.unavailable", "error", text, "Write request: embedding or score", *place)
+    elif request in POOLING and subject.value("runner") == "generate":
+        text = "the server generates, so that it pools nothing"
+        yield subject.finding("probe.unavailable", "error", text, "Write request: completion", *place)
