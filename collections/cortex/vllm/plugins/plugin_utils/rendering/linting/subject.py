@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ... import catalog
@@ -47,11 +48,13 @@ class Subject:
         if name in self.values:
             return self.values[name]
         flag = self.release.flag(name)
-        for declared, value in self.values.items():
-            found = self.release.flag(declared)
-            if flag is not None and found is not None and found.name == flag.name:
-                return value
-        return None
+        return self._by_flag.get(flag.name) if flag is not None else None
+
+    @cached_property
+    def _by_flag(self) -> dict[str, Any]:
+        """Values by the long names of their flags: aliases and negative names are resolved once."""
+        flags = ((self.release.flag(name), value) for name, value in self.values.items())
+        return {flag.name: value for flag, value in flags if flag is not None}
 
     def inner(self, name: str) -> dict[str, Any]:
         """A JSON argument as a mapping; empty when it is not declared, or is something else."""
