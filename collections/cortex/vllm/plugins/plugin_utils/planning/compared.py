@@ -67,7 +67,8 @@ def compare_all(ready: Prepared, observation: Observation) -> Compared:
         result.body = compare_bodies(body, rendered.body, old_config, new_config)
     if committed.get("declaration_hash") != ready.declaration_hash:
         result.declared = _declared(committed.get("declaration") or {}, ready, result.body)
-    else:
+    if all(item.kind == "cosmetic" for item in result.declared):
+        # Also when only the hash differs: a newer collection knows more fields, and nobody declared one of them.
         result.rendered = [_caused(item) for item in _without_consequences(result.body)]
     policy = expected_policy(ready)
     if not container.running:

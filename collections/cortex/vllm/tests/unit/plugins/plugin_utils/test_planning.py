@@ -220,6 +220,12 @@ def test_a_field_that_a_newer_collection_adds_restarts_nothing(host):
     del record["declaration"]["offline"], record["declaration"]["stop_timeout"]
     record["declaration_hash"] = "of an older collection"
     assert not host.plan({"chat": server()}).changed
+    # What that newer collection also writes otherwise is told all the same.
+    for body in (record["body"], container(host)["body"]):
+        body.pop("Healthcheck", None)
+    plan = host.plan({"chat": server()})
+    assert not plan.changed
+    assert plan.servers[0].classes == ["renderer"]
 
 
 # -- images
