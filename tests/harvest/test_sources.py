@@ -82,6 +82,14 @@ def test_environment_by_syntax(harvester):
     assert module.choices_of(found["VLLM_D"]) is None
 
 
+def test_a_name_made_up_at_import_is_seen(harvester, tmp_path):
+    path = tmp_path / "envs.py"
+    path.write_text("import uuid\nNAME = uuid.uuid4().hex\nread = lambda: NAME\nfixed = lambda: 1\n", encoding="utf-8")
+    one, two = harvester.environment_variables.fresh(path), harvester.environment_variables.fresh(path)
+    assert one.read() == one.read() != two.read()
+    assert one.fixed() == two.fixed()
+
+
 def test_routes(harvester, tmp_path):
     tree_of(
         tmp_path,

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,25 +62,39 @@ def choices_of(node: ast.expr) -> list[str] | None:
     return sorted(str(item) for item in value) if isinstance(value, (list, tuple, set)) else None
 
 
+def fresh(path: Path) -> Any:
+    """The module once more, as another process would have it: what differs then was made up at import or at call."""
+    spec = importlib.util.spec_from_file_location("vllm.envs_again", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # some of its functions look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _read(envs: Any, name: str) -> Any:
+    """A default, read with nothing set: some of vLLM's functions keep what they made up in the environment."""
+    os.environ.clear()
+    # The official image runs as root; everything below the home directory is read from there.
+    os.environ["HOME"] = "/root"
+    return plain(envs.environment_variables[name]())
+
+
 def collect(tree: Path, notes: list[str]) -> dict[str, dict[str, Any]]:
     """All variables of the release, in the form of the data file."""
     source = ast.parse((tree / "vllm" / "envs.py").read_text(encoding="utf-8"))
     types, names = annotated(source), registered(source)
-    envs = importlib.import_module("vllm.envs")
+    envs, again = importlib.import_module("vllm.envs"), fresh(tree / "vllm" / "envs.py")
     kept = dict(os.environ)
     count = os.cpu_count
     result: dict[str, dict[str, Any]] = {}
     try:
-        os.environ.clear()
-        # The official image runs as root; everything below the home directory is read from there.
-        os.environ["HOME"] = "/root"
         os.cpu_count = lambda: 1
         for name, node in names.items():
             entry: dict[str, Any] = {"type": types.get(name), "choices": choices_of(node)}
             try:
-                read = envs.environment_variables[name]
-                entry["default"] = plain(read())
-                if plain(read()) != entry["default"]:  # a random name: new in every process
+                entry["default"] = _read(envs, name)
+                if _read(again, name) != entry["default"]:
                     entry["default"], entry["generated"] = None, True
             except ValueError as error:
                 notes.append(f"default of {name} is a {error}")

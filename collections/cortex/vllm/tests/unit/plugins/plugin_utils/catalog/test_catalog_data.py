@@ -271,6 +271,18 @@ def test_v1_defaults():
     assert catalog.release("0.22.1").environment["VLLM_USE_V2_MODEL_RUNNER"].default is None
 
 
+def test_a_default_that_each_process_makes_up_is_not_kept():
+    name = "VLLM_OBJECT_STORAGE_SHM_BUFFER_NAME"
+    for version in VERSIONS:
+        variable = catalog.release(version).environment.get(name)
+        if variable is None:
+            assert not at_least(version, "0.11.0")
+        elif at_least(version, "0.15.1"):
+            assert variable.generated and variable.default is None
+        else:
+            assert not variable.generated and variable.default == "VLLM_OBJECT_STORAGE_SHM_BUFFER"
+
+
 def test_negative_form_changes_at_0_33():
     before, after = catalog.release("0.32.0"), catalog.release("0.33.0")
     assert before.flag("enable_prefix_caching").negation == "--no-enable-prefix-caching"
