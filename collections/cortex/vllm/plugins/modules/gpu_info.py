@@ -11,9 +11,10 @@ short_description: Look at the GPUs of a host and at who holds them
 version_added: 0.1.0
 description:
   - Asks the driver (C(nvidia-smi)) for the GPUs, their memory and the processes on them, and the container engine for
-    the containers that were given GPUs; looks at their links, at the fabric manager, at the container toolkit with its CDI
-    specifications, and for Xid errors in the kernel's messages.
-  - Hosts with AMD GPUs are asked through C(rocm-smi). They are shown; servers of this collection run on NVIDIA GPUs and CPUs.
+    the containers that were given GPUs; looks at their links, at the fabric manager, at the container toolkit with its
+    CDI specifications, and for Xid errors in the kernel's messages.
+  - Hosts with AMD GPUs are asked through C(rocm-smi). They are shown; servers of this collection run on NVIDIA GPUs and
+    CPUs.
   - A host without a driver, or with a broken one, is not an error of the task. RV(status) and RV(message) say what is
     wrong and what to do.
 extends_documentation_fragment:
@@ -92,8 +93,8 @@ problems:
   sample: []
 topology:
   description:
-    - How GPUs reach each other (C(links)) and network cards (C(nics)), their processors (C(cpus)) and NUMA nodes (C(numa)),
-      by the index of the GPU. C(NV18) is eighteen NVLinks, C(PIX), C(PXB), C(PHB), C(NODE) and C(SYS) are PCIe with ever
+    - How GPUs reach each other (C(links)) and network cards (C(nics)), their processors (C(cpus)) and NUMA nodes
+      (C(numa)), by the index of the GPU. C(NV18) is eighteen NVLinks, C(PIX), C(PXB), C(PHB), C(NODE) and C(SYS) are PCIe with ever
       more in between. None for a single GPU.
   type: dict
   returned: always
@@ -105,15 +106,15 @@ fabric_manager:
   sample: active
 toolkit:
   description:
-    - C(version) of NVIDIA's container toolkit, path of its C(runtime), and the CDI specifications in C(cdi), each with C(path),
-      C(kind) and C(devices).
+    - C(version) of NVIDIA's container toolkit, path of its C(runtime), and the CDI specifications in C(cdi), each with
+      C(path), C(kind) and C(devices).
   type: dict
   returned: always
   sample: {version: 1.17.4, runtime: /usr/bin/nvidia-container-runtime, cdi: []}
 xid:
   description:
-    - The last Xid errors since boot, each with C(pci_bus_id), C(xid), C(message) and C(meaning). None when this user may not
-      read the kernel's messages.
+    - The last Xid errors since boot, each with C(pci_bus_id), C(xid), C(message) and C(meaning). None when this user may
+      not read the kernel's messages.
   type: list
   elements: dict
   returned: always
@@ -239,8 +240,8 @@ gpus:
       sample: Success
     processes:
       description:
-        - Processes with memory on the GPU, each with C(pid), C(name), C(memory_used) in bytes, and C(container), the name of the
-          container that it runs in.
+        - Processes with memory on the GPU, each with C(pid), C(name), C(memory_used) in bytes, and C(container), the name
+          of the container that it runs in.
       type: list
       elements: dict
       sample: []
