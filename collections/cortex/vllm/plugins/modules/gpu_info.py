@@ -94,8 +94,8 @@ problems:
 topology:
   description:
     - How GPUs reach each other (C(links)) and network cards (C(nics)), their processors (C(cpus)) and NUMA nodes
-      (C(numa)), by the index of the GPU. C(NV18) is eighteen NVLinks, C(PIX), C(PXB), C(PHB), C(NODE) and C(SYS) are PCIe with ever
-      more in between. None for a single GPU.
+      (C(numa)), by the index of the GPU. C(NV18) is eighteen NVLinks, C(PIX), C(PXB), C(PHB), C(NODE) and C(SYS) are
+      PCIe with ever more in between. None for a single GPU.
   type: dict
   returned: always
   sample: {links: {"0": {"1": NV18}, "1": {"0": NV18}}, nics: {}, numa: {"0": "0"}, cpus: {"0": 0-31}}
@@ -113,8 +113,8 @@ toolkit:
   sample: {version: 1.17.4, runtime: /usr/bin/nvidia-container-runtime, cdi: []}
 xid:
   description:
-    - The last Xid errors since boot, each with C(pci_bus_id), C(xid), C(message) and C(meaning). None when this user may
-      not read the kernel's messages.
+    - The last Xid errors since boot, each with C(pci_bus_id), C(xid), C(message) and C(meaning). None when this user
+      may not read the kernel's messages.
   type: list
   elements: dict
   returned: always
@@ -240,8 +240,8 @@ gpus:
       sample: Success
     processes:
       description:
-        - Processes with memory on the GPU, each with C(pid), C(name), C(memory_used) in bytes, and C(container), the name
-          of the container that it runs in.
+        - Processes with memory on the GPU, each with C(pid), C(name), C(memory_used) in bytes, and C(container), the
+          name of the container that it runs in.
       type: list
       elements: dict
       sample: []
