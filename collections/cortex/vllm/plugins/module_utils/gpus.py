@@ -47,6 +47,82 @@ def _integer(text):
     return int(text) if text and text.isdigit() else None
 
 
+def _watts(text):
+    match = re.match(r"(\d+(?:\.\d+)?)\s*W\Z", text or "")
+    return float(match.group(1)) if match else None
+
+
+def _first(node, *paths):
+    """The first text that is there: elements moved between drivers."""
+    for path in paths:
+        found = _text(node, path)
+        if found is not None:
+            return found
+    return None
+
+
+def _lower(text):
+    return text.lower() if text else None
+
+
+def _health(gpu):
+    """What a driver tells of a GPU beside what planning needs; None for what it does not tell."""
+    errors = None
+    volatile = gpu.find("ecc_errors/volatile")
+    if volatile is not None:
+        # 3.x of the schema counts SRAM and DRAM apart, older ones have one total.
+        names = ("dram_uncorrectable", "sram_uncorrectable", "sram_uncorrectable_parity", "sram_uncorrectable_secded")
+        counts = [_integer(_text(volatile, name)) for name in names]
+        counts.append(_integer(_text(volatile, "double_bit/total")))
+        counts = [count for count in counts if count is not None]
+        errors = sum(counts) if counts else None
+    return {
+        "brand": _text(gpu, "product_brand"),
+        "architecture": _text(gpu, "product_architecture"),
+        "persistence_mode": _lower(_text(gpu, "persistence_mode")),
+        "compute_mode": _lower(_text(gpu, "compute_mode")),
+        "ecc_mode": _lower(_text(gpu, "ecc_mode/current_ecc")),
+        "ecc_uncorrected": errors,
+        "power_draw": _watts(
+            _first(
+                gpu,
+                "gpu_power_readings/power_draw",
+                "gpu_power_readings/instant_power_draw",
+                "gpu_power_readings/average_power_draw",
+                "power_readings/power_draw",
+            )
+        ),
+        "power_limit": _watts(
+            _first(
+                gpu,
+                "gpu_power_readings/current_power_limit",
+                "gpu_power_readings/power_limit",
+                "power_readings/power_limit",
+            )
+        ),
+        "pcie_generation": _integer(_text(gpu, "pci/pci_gpu_link_info/pcie_gen/max_link_gen")),
+        "pcie_width": _lower(_text(gpu, "pci/pci_gpu_link_info/link_widths/max_link_width")),
+        "fabric_state": _lower(_text(gpu, "fabric/state")),
+        "fabric_status": _text(gpu, "fabric/status"),
+    }
+
+
+def _instances(gpu):
+    """MIG devices as the XML tells them: everything but their UUIDs and profiles, which `parse_mig` adds."""
+    found = []
+    for entry in gpu.findall("mig_devices/mig_device"):
+        found.append(
+            {
+                "gpu_instance": _integer(_text(entry, "gpu_instance_id")),
+                "compute_instance": _integer(_text(entry, "compute_instance_id")),
+                "memory_total": _bytes(_text(entry, "fb_memory_usage/total")),
+                "memory_used": _bytes(_text(entry, "fb_memory_usage/used")),
+                "memory_free": _bytes(_text(entry, "fb_memory_usage/free")),
+            }
+        )
+    return found
+
+
 def _processes(gpu):
     found = []
     for entry in gpu.findall("processes/process_info"):
@@ -74,7 +150,8 @@ def parse(xml):
         total = _bytes(_text(gpu, "fb_memory_usage/total"))
         used = _bytes(_text(gpu, "fb_memory_usage/used"))
         free = _bytes(_text(gpu, "fb_memory_usage/free"))
-        devices.append(
+        device = _health(gpu)
+        device.update(
             {
                 "index": index,
                 "uuid": _text(gpu, "uuid"),
@@ -86,9 +163,13 @@ def parse(xml):
                 "compute_capability": _text(gpu, "compute_cap") or _text(gpu, "cuda_compute_capability"),
                 "mig_mode": mode.lower() if mode else None,
                 "mig": [],
+                "mig_instances": _instances(gpu),
+                # GB10 and Jetson: the GPU uses the host's memory and tells no size of its own.
+                "unified_memory": total is None and _lower(mode) != "enabled",
                 "processes": _processes(gpu),
             }
         )
+        devices.append(device)
     return {"driver": _text(root, "driver_version"), "cuda": _text(root, "cuda_version"), "devices": devices}
 
 
@@ -148,7 +229,44 @@ def look(module):
                 value = known.get(device["uuid"], "").strip()
                 if re.match(r"\d+\.\d+\Z", value):
                     device["compute_capability"] = value
+    if len(devices) > 1:
+        # Which of them are linked decides how a model is divided; one GPU has nobody to talk to.
+        code, out, dummy = module.run_command([command, "topo", "-m"], errors="replace")
+        if code == 0:
+            answer["topology"] = parse_topology(out)
     return answer
+
+
+def parse_topology(text):
+    """``{links, nics, numa, cpus}`` of ``nvidia-smi topo -m``; by the index of each GPU, as text.
+
+    ``links``: ``{"0": {"1": "NV18"}}``, ``nics``: ``{"0": {"mlx5_0": "PIX"}}``, ``numa``: ``{"0": "0"}``, ``cpus``:
+    ``{"0": "0-15"}``. Sizes and orders of columns differ between drivers: they are found by their headings.
+    """
+    found = {"links": {}, "nics": {}, "numa": {}, "cpus": {}}
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    names = dict(re.findall(r"^\s*(NIC\d+):\s*(\S+)\s*$", text, re.MULTILINE))
+    columns = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("\t")]
+        if not columns:
+            if len(cells) > 1 and not cells[0] and cells[1].startswith("GPU"):
+                columns = [cell for cell in cells[1:] if cell]
+            continue
+        row = re.match(r"GPU(\d+)\Z", cells[0])
+        if not row:
+            continue
+        # The drivers pad some columns with a second tab: empty cells carry nothing.
+        for column, value in zip(columns, [cell for cell in cells[1:] if cell]):
+            other = re.match(r"GPU(\d+)\Z", column)
+            if other:
+                if value != "X":
+                    found["links"].setdefault(row.group(1), {})[other.group(1)] = value
+            elif column.startswith(("NIC", "mlx")):
+                found["nics"].setdefault(row.group(1), {})[names.get(column, column)] = value
+            elif value != "N/A" and column in ("CPU Affinity", "NUMA Affinity"):
+                found["cpus" if column == "CPU Affinity" else "numa"][row.group(1)] = value
+    return found
 
 
 def holders(engine, devices):

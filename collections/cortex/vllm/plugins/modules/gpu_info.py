@@ -7,11 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: gpu_info
-short_description: Look at the NVIDIA GPUs of a host and at who holds them
+short_description: Look at the GPUs of a host and at who holds them
 version_added: 0.1.0
 description:
   - Asks the driver (C(nvidia-smi)) for the GPUs, their memory and the processes on them, and the container engine for
-    the containers that were given GPUs.
+    the containers that were given GPUs; looks at their links, at the fabric manager, at the container toolkit with its
+    CDI specifications, and for Xid errors in the kernel's messages.
+  - Hosts with AMD GPUs are asked through C(rocm-smi). They are shown; servers of this collection run on NVIDIA GPUs and
+    CPUs.
   - A host without a driver, or with a broken one, is not an error of the task. RV(status) and RV(message) say what is
     wrong and what to do.
 extends_documentation_fragment:
@@ -43,6 +46,11 @@ EXAMPLES = r"""
     that: look.status == 'ok'
     fail_msg: "{{ look.message }}"
 
+- name: Tell what looks wrong
+  ansible.builtin.debug:
+    var: look.problems
+  when: look.problems | length > 0
+
 - name: Show what is free
   ansible.builtin.debug:
     msg: "{{ item.index }} {{ item.name }}: {{ (item.memory_free / 2 ** 30) | round(1) }} GiB free"
@@ -72,6 +80,51 @@ cuda:
   type: str
   returned: always
   sample: "12.8"
+vendor:
+  description: V(nvidia), V(amd), or none when there is no driver.
+  type: str
+  returned: always
+  sample: nvidia
+problems:
+  description: What looks wrong with the GPUs, in sentences that say what to do.
+  type: list
+  elements: str
+  returned: always
+  sample: []
+topology:
+  description:
+    - How GPUs reach each other (C(links)) and network cards (C(nics)), their processors (C(cpus)) and NUMA nodes
+      (C(numa)), by the index of the GPU. C(NV18) is eighteen NVLinks, C(PIX), C(PXB), C(PHB), C(NODE) and C(SYS) are
+      PCIe with ever more in between. None for a single GPU.
+  type: dict
+  returned: always
+  sample: {links: {"0": {"1": NV18}, "1": {"0": NV18}}, nics: {}, numa: {"0": "0"}, cpus: {"0": 0-31}}
+fabric_manager:
+  description: State of the service C(nvidia-fabricmanager), which GPUs behind NVSwitches need; none when nobody tells.
+  type: str
+  returned: always
+  sample: active
+toolkit:
+  description:
+    - C(version) of NVIDIA's container toolkit, path of its C(runtime), and the CDI specifications in C(cdi), each with
+      C(path), C(kind) and C(devices).
+  type: dict
+  returned: always
+  sample: {version: 1.17.4, runtime: /usr/bin/nvidia-container-runtime, cdi: []}
+xid:
+  description:
+    - The last Xid errors since boot, each with C(pci_bus_id), C(xid), C(message) and C(meaning). None when this user
+      may not read the kernel's messages.
+  type: list
+  elements: dict
+  returned: always
+  sample: []
+hardware:
+  description: GPUs on the PCI bus whatever drives them, each with C(pci_bus_id) and C(vendor).
+  type: list
+  elements: dict
+  returned: always
+  sample: [{pci_bus_id: "0000:18:00.0", vendor: NVIDIA}]
 engine:
   description: V(ok), or why the container engine could not be asked; RV(gpus[].containers) is empty then.
   type: str
@@ -124,8 +177,71 @@ gpus:
       type: list
       elements: dict
       sample: []
+    mig_instances:
+      description: The MIG devices by C(gpu_instance) and C(compute_instance), with their memory in bytes.
+      type: list
+      elements: dict
+      sample: []
+    unified_memory:
+      description: Whether the GPU uses the host's memory and tells no size of its own (GB10).
+      type: bool
+      sample: false
+    nvlink:
+      description: Number of C(active) and C(inactive) NVLinks, and their sum in C(gb_per_second); none without NVLink.
+      type: dict
+      sample: {active: 18, inactive: 0, gb_per_second: 478.116}
+    brand:
+      description: Product line, as the driver names it.
+      type: str
+      sample: NVIDIA
+    architecture:
+      description: Generation of the GPU, as the driver names it.
+      type: str
+      sample: Hopper
+    persistence_mode:
+      description: V(enabled) or V(disabled).
+      type: str
+      sample: enabled
+    compute_mode:
+      description: V(default), V(exclusive_process) or V(prohibited).
+      type: str
+      sample: default
+    ecc_mode:
+      description: V(enabled), V(disabled), or none for memory without ECC.
+      type: str
+      sample: enabled
+    ecc_uncorrected:
+      description: Uncorrected memory errors since the driver was loaded.
+      type: int
+      sample: 0
+    power_draw:
+      description: What it draws, in watts.
+      type: float
+      sample: 118.5
+    power_limit:
+      description: What it may draw, in watts.
+      type: float
+      sample: 700.0
+    pcie_generation:
+      description: Generation of PCIe that card and slot can do.
+      type: int
+      sample: 5
+    pcie_width:
+      description: Lanes of PCIe that card and slot can do.
+      type: str
+      sample: 16x
+    fabric_state:
+      description: How far it has joined the NVLink fabric behind NVSwitches; none without such a fabric.
+      type: str
+      sample: completed
+    fabric_status:
+      description: Outcome of joining the fabric.
+      type: str
+      sample: Success
     processes:
-      description: Processes with memory on the GPU, each with C(pid), C(name) and C(memory_used) in bytes.
+      description:
+        - Processes with memory on the GPU, each with C(pid), C(name), C(memory_used) in bytes, and C(container), the
+          name of the container that it runs in.
       type: list
       elements: dict
       sample: []
@@ -138,19 +254,44 @@ gpus:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpus
+from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpu_details, gpus
+
+
+def look(module):
+    """Everything but the containers."""
+    answer = gpus.look(module)
+    vendor = "nvidia" if answer["status"] != "absent" else None
+    if vendor is None:
+        other = gpu_details.amd(module)
+        if other is not None:
+            answer, vendor = other, "amd"
+    answer.setdefault("topology", None)
+    answer.update(
+        vendor=vendor, hardware=gpu_details.hardware(), toolkit=gpu_details.toolkit(module), fabric_manager=None,
+        xid=gpu_details.xid(module) if vendor == "nvidia" else None,
+    )  # fmt: skip
+    if vendor == "nvidia" and answer["devices"]:
+        answer["fabric_manager"] = gpu_details.fabric_manager(module)
+        links = gpu_details.nvlink(module)
+        for device in answer["devices"]:
+            device["nvlink"] = links.get(device["uuid"])
+    if answer["status"] == "absent" and any(item["vendor"] == "NVIDIA" for item in answer["hardware"]):
+        answer["message"] += "; there is an NVIDIA GPU on the PCI bus: install its driver"
+    answer["problems"] = gpu_details.problems(answer)
+    return answer
 
 
 def main():
     module = AnsibleModule(argument_spec=dict(connection.CONNECTION), supports_check_mode=True)
     connection.respawn_if_needed()
-    answer = gpus.look(module)
+    answer = look(module)
     engine, facts = connection.facts(module.params)
     devices = answer.pop("devices")
     holders = {}
     if engine is not None and devices:
         try:
-            holders = gpus.holders(engine, devices)
+            holders = gpus.holders(engine, devices) if answer["vendor"] == "nvidia" else {}
+            gpu_details.container_names(engine, devices)
         except connection.EngineError as exc:
             facts["status"] = exc.kind
     for device in devices:

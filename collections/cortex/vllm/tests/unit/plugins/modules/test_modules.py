@@ -11,7 +11,7 @@ import json
 import pytest
 from ansible.module_utils import basic
 
-from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpus
+from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpu_details, gpus
 from ansible_collections.cortex.vllm.plugins.modules import _engine, gpu_info, model_info
 
 
@@ -85,17 +85,19 @@ def test_model_info(run, tmp_path):
 
 
 def test_gpu_info_names_containers(run, monkeypatch):
-    device = {"uuid": "GPU-1", "index": 0, "mig": []}
+    device = {"uuid": "GPU-1", "index": 0, "mig": [], "processes": []}
     look = {"status": "ok", "message": "", "driver": "1", "cuda": "2", "devices": [device]}
     monkeypatch.setattr(gpus, "look", lambda module: look)
     monkeypatch.setattr(connection, "facts", lambda params: (object(), {"status": "ok"}))
     monkeypatch.setattr(gpus, "holders", lambda engine, devices: {"GPU-1": ["b", "a"]})
+    monkeypatch.setattr(gpu_details, "container_names", lambda engine, devices: None)
     code, answer = run(gpu_info)
     assert code == 0 and answer["gpus"][0]["containers"] == ["a", "b"] and "devices" not in answer
 
 
 def test_gpu_info_outlives_the_engine(run, monkeypatch):
-    look = {"status": "ok", "message": "", "driver": "1", "cuda": "2", "devices": [{"uuid": "GPU-1", "mig": []}]}
+    device = {"uuid": "GPU-1", "index": 0, "mig": [], "processes": []}
+    look = {"status": "ok", "message": "", "driver": "1", "cuda": "2", "devices": [device]}
 
     def gone(engine, devices):
         raise connection.EngineError("connection", "lost")
