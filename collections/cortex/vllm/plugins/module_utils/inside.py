@@ -62,6 +62,8 @@ def _answer(done, image_id, message="", noted=None, look=None):
 def inside(request, params):
     """One slice: begin the look or follow it for ``budget`` seconds. ``done`` without an ``answer``: it failed.
 
+    ``keep``: observations of the image are to carry what comes of it.
+
     Raises `EngineError`, `OSError` and `files.RequestRefused`.
     """
     key, budget = str(request["key"]), float(request.get("budget", 10.0))
@@ -79,7 +81,8 @@ def inside(request, params):
         lock = locks.path_of(state_dir, "look-" + _name(image_id, key))
         noted, look = _load(path), request.get("look")
         if noted and noted.get("answer") is not None and not locks.locked(lock):
-            remember(state_dir, image_id, key, noted["answer"])
+            if request.get("keep", True):
+                remember(state_dir, image_id, key, noted["answer"])
             return _answer(True, image_id, noted=noted)
         if not (look and noted and noted.get("look") == look) and not locks.locked(lock):
             _start(state_dir, path, key, found, request, params)
@@ -137,6 +140,7 @@ class Look:
         self.state_dir, self.path, self.key = state_dir, path, key
         self.found, self.script = found, str(request["script"])
         self.limit = float(request.get("limit", 300.0))
+        self.keep = request.get("keep", True)
         self.params, self.ident = params, uuid.uuid4().hex
         self.name = "cortex-vllm-look-" + _name(found["Id"], key)
         self.started, self.begin = False, time.monotonic()
@@ -160,7 +164,7 @@ class Look:
             answer = self.read(engine) if self.key == "version" else None
             if answer is None:
                 answer, message = self.ask(engine)
-            if answer is not None:
+            if answer is not None and self.keep:
                 remember(self.state_dir, self.found["Id"], self.key, answer)
         except EngineError as exc:
             answer, message = None, exc.message
@@ -207,9 +211,11 @@ class Look:
             time.sleep(POLL)
         content = engine.file(self.name, ANSWER, LARGEST)
         if content is None:
-            lines = b"".join(engine.logs(self.name, 1, 5, False)).decode("utf-8", "replace").strip().splitlines()
+            lines = engine.logs(self.name, 1, 5, False).decode("utf-8", "replace").strip().splitlines()
             why = lines[-1] if lines else "it printed nothing"
-            return None, "the one-off container ended with code {0}: {1}".format(run.get("ExitCode"), why)
+            text = "the one-off container ended with code {0}: {1}".format(run.get("ExitCode"), why)
+            # 126 and 127: its python3 is not there or no program, which will not change.
+            return ({"problem": text}, "") if run.get("ExitCode") in (126, 127) else (None, text)
         answer = json.loads(content.decode("utf-8"))
         if self.key == "version" and "version" in answer:
             answer["source"] = "asked"

@@ -20,8 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply), V(fetch) and V(image) do nothing, and
-        say so.
+      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply), V(fetch) and V(image) do
+        nothing, and say so.
   diff_mode:
     support: none
   idempotent:

@@ -12,6 +12,7 @@ Nothing is asked of an image that says its release and whose release the catalog
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -21,11 +22,29 @@ from typing import Any
 from . import catalog
 from .catalog import inside
 from .following import SLICE, Remote
-from .observation import SCHEMA
+from .observation import SCHEMA, Observation
 from .rendering.images import ImageFacts, image_facts
 
 #: Seconds that an image may take: importing vLLM takes 10 to 60 on a healthy host.
 LIMIT = 300.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """One thing to ask one image.
+
+    :ivar ref: the image as it was declared
+    :ivar image_id: the image that would run
+    :ivar version: the declared release of vLLM
+    :ivar argv: command line to be proven; None asks for what the image is
+    :ivar program: ``serve`` or ``api_server``, with ``argv``
+    """
+
+    ref: str
+    image_id: str
+    version: str | None = None
+    argv: tuple[str, ...] | None = None
+    program: str = "serve"
 
 
 def question(image: ImageFacts) -> str | None:
@@ -63,12 +82,13 @@ def look(
     while True:
         facts = image_facts(ref, entry, declared_version)
         wanted = question(facts)
+        keep = wanted is not None
         if wanted is None and parser and facts.parser is None and "parser_problem" not in facts.known:
             wanted = "parser"
         if wanted is None or wanted in asked:
             return facts
         asked.add(wanted)
-        answer, why = ask(remote, state_dir, ref, entry, wanted, inside.script(wanted), clock=clock)
+        answer, why = ask(remote, state_dir, ref, entry, wanted, inside.script(wanted), keep=keep, clock=clock)
         known = dict(entry.get("known") or {})
         if answer is None or answer.get("problem"):
             known[f"{wanted}_problem"] = str((answer or {}).get("problem") or why or "it gave no answer")
@@ -77,6 +97,34 @@ def look(
         else:
             known["parser"] = answer
         entry["known"] = known
+
+
+def answered(
+    remote: Remote,
+    state_dir: str,
+    seen: Observation,
+    looks: Sequence[Look],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Observation:
+    """Ask images all that a plan wants to know of them.
+
+    :returns: the observation with the answers, as if the host had known them before
+    """
+    for wanted in looks:
+        entry = next((dict(item) for item in seen.images.values() if item and item.get("id") == wanted.image_id), None)
+        if entry is None:
+            continue
+        if wanted.argv is None:
+            look(remote, state_dir, wanted.ref, entry, wanted.version, clock=clock)
+        else:
+            prove(remote, state_dir, wanted.ref, entry, wanted.argv, wanted.program, clock=clock)
+        images = {
+            name: {**item, "known": entry.get("known")} if item and item.get("id") == wanted.image_id else item
+            for name, item in seen.images.items()
+        }
+        seen = dataclasses.replace(seen, images=images)
+    return seen
 
 
 def prove(
@@ -117,10 +165,12 @@ def ask(
     key: str,
     script: str,
     *,
+    keep: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[dict[str, Any] | None, str]:
     """Step ``image`` in slices, with its progress.
 
+    :param keep: whether observations of the image carry what comes of it from now on
     :returns: the answer, or None and why there is none
     :raises following.Lost: and ``RemoteError``, as any step
     """
@@ -130,6 +180,7 @@ def ask(
         "image": str(entry.get("id") or ref),
         "key": key,
         "script": script,
+        "keep": keep,
         "limit": LIMIT,
         "budget": SLICE,
     }

@@ -127,6 +127,11 @@ def release_for(image: ImageFacts) -> catalog.Release:
     return catalog.nearest(image.version or catalog.versions()[-1])[0]
 
 
+def exact(image: ImageFacts) -> bool:
+    """Whether the release that is rendered for is the one in the image, of the catalogue or as its parser says."""
+    return image.version is not None and (catalog.harvested(image.version) or image.parser is not None)
+
+
 def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
     """What is uncertain about the release in an image."""
     path, origin = spec.where("image"), spec.origin("image")
@@ -158,10 +163,12 @@ def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
             )
         )
     if image.version_source == "tag":
+        problem = image.known.get("version_problem")
+        why = f"; it could not be asked ({problem})" if problem else "; it is asked when something is to be done"
         found.append(
             finding(
                 "release.from-tag",
-                f"only its tag says that {image.ref} has vLLM {image.version}, and tags can be set by anybody",
+                f"only its tag says that {image.ref} has vLLM {image.version}, and tags can be set by anybody{why}",
                 f'Write vllm_version: "{image.version}" if you know that it is true',
             )
         )
