@@ -82,7 +82,7 @@ def make_stub(name: str) -> Any:
             "__init_subclass__": classmethod(lambda cls, **k: None),
             "__getattr__": getattribute,
             "__call__": call,
-            "__module__": "harvester.stub",
+            "__module__": "harvester_stub",
             "__enter__": lambda self: self,
             "__exit__": lambda self, *a: None,
             "__iter__": lambda self: iter(()),
