@@ -9,12 +9,12 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, "/harvest")
+sys.path.insert(0, "/repository/tools/harvest")
 sys.argv = ["vllm", "--help"]  # keeps the help texts
 
 import vllm
-from harvester import flags, probe
+from harvester import flags, parsers
 
 tree = Path(vllm.__file__).parent.parent
-base, serve, notes = probe.build_parsers(tree)
+base, serve, notes = parsers.build_parsers(tree)
 print("\nANSWER" + json.dumps({"flags": flags.describe(base), "serve": flags.describe(serve), "notes": notes}))

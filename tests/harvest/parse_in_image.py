@@ -11,13 +11,13 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, "/harvest")
+sys.path.insert(0, "/repository/tools/harvest")
 sys.argv = ["vllm"]
 
 import vllm
-from harvester import flags, probe
+from harvester import flags, parsers
 
-base, serve, notes = probe.build_parsers(Path(vllm.__file__).parent.parent)
+base, serve, notes = parsers.build_parsers(Path(vllm.__file__).parent.parent)
 
 
 def parse(argv):

@@ -23,7 +23,7 @@ def test_every_field_of_every_flag_is_that_of_the_real_parser(harvester):
     tag = subprocess.run([ROOT / "tools" / "vllm-image"], capture_output=True, text=True, check=True).stdout.strip()
     version = tag.rpartition(":")[2]
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python3"]
-    command += ["-v", f"{ROOT / 'tools' / 'harvest'}:/harvest:ro", "-v", f"{HERE}:/test:ro"]
+    command += ["-v", f"{ROOT}:/repository:ro", "-v", f"{HERE}:/test:ro"]
     command += ["-e", "PYTHONDONTWRITEBYTECODE=1", tag, "/test/in_image.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout.rpartition("\nANSWER")[2])

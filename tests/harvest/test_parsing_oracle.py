@@ -79,7 +79,7 @@ def test_the_model_and_the_real_parser_agree():
     release = catalog.release(tag.rpartition(":")[2])
     asked = list(lines(release, random.Random(20261122)))
     command = ["docker", "run", "--rm", "-i", "--network", "none", "--entrypoint", "python3"]
-    command += ["-v", f"{ROOT / 'tools' / 'harvest'}:/harvest:ro", "-v", f"{HERE}:/test:ro"]
+    command += ["-v", f"{ROOT}:/repository:ro", "-v", f"{HERE}:/test:ro"]
     command += ["-e", "PYTHONDONTWRITEBYTECODE=1", tag, "/test/parse_in_image.py"]
     done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout.rpartition("\nANSWER")[2])

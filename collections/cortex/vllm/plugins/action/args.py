@@ -10,8 +10,8 @@ import typing as t
 from ansible_collections.cortex.vllm.plugins.plugin_utils import (
     _action,
     argument_files,
-    catalog,
     findings,
+    inspection,
     observation,
     rendering,
     spec,
@@ -52,7 +52,7 @@ class ActionModule(_action.BrainsAction):
             "environment": dict(rendered.env),
             "secret_names": list(rendered.secret_names),
             "vllm_version": image.version or release.version,
-            "exact": catalog.nearest(image.version or release.version)[1],
+            "exact": rendering.exact(image),
             "findings": [finding.as_dict() for finding in rendered.findings],
         }
         if options["dest"]:
@@ -70,7 +70,9 @@ class ActionModule(_action.BrainsAction):
         seen = observation.Observation.parse(answer.get("observation") or {})
         entry = seen.image(declared.image)
         if entry:
-            return rendering.image_facts(declared.image, entry)
+            if self._task.check_mode:
+                return rendering.image_facts(declared.image, entry)
+            return inspection.look(remote, options["state_dir"], declared.image, dict(entry))
         missing = f"image {declared.image} is not on {remote.host}"
         if seen.engine.get("status") != "ok":
             missing = f"the engine of {remote.host} cannot be asked: {seen.engine.get('message')}"

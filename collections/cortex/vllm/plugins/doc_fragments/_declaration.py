@@ -339,6 +339,15 @@ options:
     - Whether a server that runs but gives no token any more is restarted.
     type: bool
     default: false
+  prove:
+    description:
+    - V(image) lets the image's own parser read the command line before anything is stopped, in a one-off container
+      without GPU and network. Once for an image and command line, 10 to 60 seconds.
+    type: str
+    default: none
+    choices:
+    - none
+    - image
   probe:
     description:
     - What must be answered before the server counts as ready.

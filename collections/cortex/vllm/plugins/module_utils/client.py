@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import math
 import os
 import re
 import sys
+import tarfile
 
 from ansible_collections.cortex.vllm.plugins.module_utils.connection import (
     CHECK_HOST,
@@ -221,3 +223,25 @@ class Engine:
     def pull(self, ref):
         """Decoded progress events of a pull, with the target's own registry logins (``~/.docker/config.json``)."""
         yield from self._call(self._api.pull, ref, stream=True, decode=True)
+
+    def file(self, ident, path, largest):
+        """The content of one file of a container, running or not; None when there is none, or it is too large.
+
+        :param largest: bytes, the tar around it included
+        """
+        try:
+            chunks, _stat = self._call(self._api.get_archive, ident, path)
+        except EngineError as exc:
+            if exc.kind == "not_found":
+                return None
+            raise
+        buffer = io.BytesIO()
+        for chunk in chunks:
+            buffer.write(chunk)
+            if buffer.tell() > largest:
+                return None
+        buffer.seek(0)
+        with tarfile.open(fileobj=buffer) as archive:
+            entry = archive.next()
+            stream = archive.extractfile(entry) if entry is not None and entry.isfile() else None
+            return stream.read() if stream is not None else None

@@ -141,7 +141,7 @@ def _images(engine, inspects, request, servers, state_dir):
             if exc.kind in ("connection", "timeout"):
                 raise
             found = None  # not a reference the engine understands: it is not there
-        answer[ref] = trimming.image(found, known.get(found.get("Id"))) if found else None
+        answer[ref] = trimming.image(found, state.known_image(state_dir, known.get(found.get("Id")))) if found else None
     return answer
 
 

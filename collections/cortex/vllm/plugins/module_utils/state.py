@@ -14,12 +14,14 @@ import hashlib
 import json
 import os
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files
+from ansible_collections.cortex.vllm.plugins.module_utils import files, locks
 
 SCHEMA = 1
 HISTORY = 10
 # Two states (declaration and body of a large server: some ten KiB each) and the rest of a journal.
 RESERVE = 256 * 1024
+# Command lines of an image that are remembered as proven.
+PROOFS = 50
 
 
 def server_dir(state_dir, server):
@@ -109,10 +111,34 @@ def load_images(state_dir):
 
 
 def note_images(state_dir, facts):
-    """Add what is known of images. Raises `OSError`."""
-    known = load_images(state_dir)
-    merged = dict(known)
-    merged.update(facts)
-    if merged != known:
-        content = json.dumps(merged, sort_keys=True, indent=1).encode("utf-8")
-        files.write_atomic(os.path.join(state_dir, "images.json"), content, 0o644)
+    """Add what is known of images: ``{image id: {fact: value}}``, each into the entry that is there. Raises `OSError`.
+
+    Proofs of command lines are kept by hash, the last fifty of an image.
+    """
+    with locks.Lock(state_dir, "images").acquire(10.0):
+        known = load_images(state_dir)
+        merged = dict(known)
+        for ident, added in facts.items():
+            entry = dict(merged.get(ident) or {}, **added)
+            if "proved" in added:
+                proved = dict((merged.get(ident) or {}).get("proved") or {})
+                for digest in added["proved"]:
+                    proved.pop(digest, None)
+                proved.update(added["proved"])
+                entry["proved"] = dict(list(proved.items())[-PROOFS:])
+            merged[ident] = entry
+        if merged != known:
+            content = json.dumps(merged, indent=1).encode("utf-8")
+            files.write_atomic(os.path.join(state_dir, "images.json"), content, 0o644)
+
+
+def known_image(state_dir, known):
+    """An image's entry of `load_images` as an observation carries it: with its parser, where it was asked for it."""
+    if not isinstance(known, dict) or not known.get("parser"):
+        return known
+    try:
+        with open(os.path.join(state_dir, "images", str(known["parser"]) + ".json"), "rb") as stream:
+            answer = json.loads(stream.read().decode("utf-8"))["answer"]
+    except (OSError, ValueError, KeyError, TypeError):
+        answer = None  # it is asked again
+    return dict(known, parser=answer)

@@ -20,8 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply) and V(fetch) do nothing, and
-        say so.
+      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply), V(fetch) and V(image) do
+        nothing, and say so.
   diff_mode:
     support: none
   idempotent:
@@ -37,6 +37,7 @@ options:
       - watch
       - fetch
       - probe
+      - image
   request:
     description: What the step is asked for.
     type: dict
@@ -82,13 +83,21 @@ waited:
   type: float
   returned: step is V(watch)
 done:
-  description: Whether the pull has ended.
+  description: Whether the pull or the look has ended.
   type: bool
-  returned: step is V(fetch)
+  returned: step is V(fetch) or V(image)
 image_id:
-  description: The identifier of the pulled image; none when the pull failed.
+  description: The identifier of the image; none when the pull failed or the image is not there.
   type: str
-  returned: step is V(fetch)
+  returned: step is V(fetch) or V(image)
+answer:
+  description: What the image answered; none while it is asked, or when it could not be asked.
+  type: dict
+  returned: step is V(image)
+started:
+  description: Whether a container was started for it; files of an image are read without.
+  type: bool
+  returned: step is V(image)
 progress:
   description: Layers and bytes so far.
   type: dict
@@ -100,7 +109,7 @@ state:
 message:
   description: What there is to say about it.
   type: str
-  returned: step is V(fetch), V(probe), or check mode
+  returned: step is V(fetch), V(image), V(probe), or check mode
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -131,6 +140,10 @@ def run_step(module):
         if step == "apply":
             return {"job": request.get("job"), "jobs": {}, "message": text}
         return {"done": False, "image_id": None, "message": text, "progress": {}}
+    if step == "image":
+        from ansible_collections.cortex.vllm.plugins.module_utils import inside
+
+        return inside.inside(request, params)
     if step == "fetch":
         from ansible_collections.cortex.vllm.plugins.module_utils import fetch
 
@@ -143,7 +156,7 @@ def run_step(module):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe"]},
+            step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe", "image"]},
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
             **connection.CONNECTION,

@@ -19,8 +19,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from . import inspection, planning, status
 from . import observation as observing
-from . import planning, status
 from .findings import Finding, FindingsError, errors, ordered
 from .following import SLICE, Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
 
@@ -170,6 +170,8 @@ class Converge:
             if [reference for reference, force in wanted.items() if self._fetch(reference, force, seen)]:
                 seen, plan = self._plan()
                 missing = [str(reference) for reference in plan.needs.get("images") or ()]
+        if not self.settings.check_mode and not self.settings.look_only:
+            seen, plan = self._inspect(seen, plan)
         findings = _all_findings(plan)
         if missing and not self.settings.check_mode and not self.settings.look_only:
             findings += [
@@ -185,12 +187,24 @@ class Converge:
             raise FindingsError(ordered(findings))
         return seen, plan
 
+    def _inspect(self, seen: observing.Observation, plan: planning.Plan) -> tuple[observing.Observation, planning.Plan]:
+        """Ask images what the plan needs to know, and plan again with the answers; no remote call when it is known."""
+        asked: set[inspection.Look] = set()
+        while todo := [look for look in plan.looks if look not in asked]:
+            asked.update(todo)
+            seen = inspection.answered(self.remote, self.settings.state_dir, seen, todo, clock=self._clock)
+            plan = planning.plan(self.specs, seen, self._options())
+        return seen, plan
+
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        settings = self.settings
-        request = observing.query(self.specs, settings.state_dir)
+        request = observing.query(self.specs, self.settings.state_dir)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
-        options = planning.Options(
+        return seen, planning.plan(self.specs, seen, self._options())
+
+    def _options(self) -> planning.Options:
+        settings = self.settings
+        return planning.Options(
             state_dir=settings.state_dir,
             only=list(settings.only),
             prune=settings.prune,
@@ -200,7 +214,6 @@ class Converge:
             collection_version=settings.collection_version,
             now=time.time(),
         )
-        return seen, planning.plan(self.specs, seen, options)
 
     def _tags(self, seen: observing.Observation) -> list[str]:
         """Images that an update asks the registry for again: tags, which may have moved. Once for a task."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from .history import Lifetime, canonical, ever, flag_lifetime, variable_lifetime
 from .release import Endpoint, Flag, Release, Variable, normalise
-from .store import harvested, help_text, nearest, release, version_key, versions
+from .store import asked, harvested, help_text, nearest, release, version_key, versions
 
 __all__ = [
     "Endpoint",
@@ -26,6 +26,7 @@ __all__ = [
     "Lifetime",
     "Release",
     "Variable",
+    "asked",
     "canonical",
     "ever",
     "flag_lifetime",

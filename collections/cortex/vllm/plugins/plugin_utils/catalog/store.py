@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,25 @@ def nearest(version: str) -> tuple[Release, bool]:
     else:
         best = max((key for key in keys if key < wanted), default=keys[0])
     return _load(_by_key()[best]), False
+
+
+def asked(version: str, answer: Mapping[str, Any]) -> Release:
+    """A release that the catalogue does not have, as its own parser described it.
+
+    Args:
+        version: What the image says; ``0.1.dev1+g…`` of an untagged build counts as the newest release.
+        answer: ``flags`` and ``environment`` in the form of a data file.
+
+    Returns:
+        The release; what a parser does not tell (entrypoint, backends, architectures) is that of the nearest one.
+    """
+    like = nearest(version)[0]
+    untagged = version_key(version)[0][:2] == (0, 1)
+    name = like.version if untagged else version.partition("+")[0]
+    data = {**like.data, "version": name, "flags": answer["flags"]}
+    if answer.get("environment"):
+        data["environment"] = answer["environment"]
+    return Release(version=name, entrypoint=list(like.entrypoint), data=data)
 
 
 def _minor(key: tuple[tuple[int, ...], int, int]) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from ..findings import Finding, accepted, errors, ordered
 from ..observation import INACTIVE_STATES, Observation, container_name
 from .decide import decide, port_findings
 from .groups import groups, ring
+from .looks import verdict, wanted
 from .model import PASSIVE, STEPS, Options, ServerPlan
 from .orders import order
 from .plan import Plan
@@ -70,6 +71,7 @@ def plan(specs: Sequence[Any], observation: Observation, options: Options | None
         ready = prepare(
             item, states[item.name], observation, options, active, assigned, gpu_problems.get(item.name, ())
         )
+        ready.findings += verdict(ready)
         prepared.append((decide(ready, observation, options), ready))
     pruned = _undeclared(specs, observation, options, result)
     _ports(prepared, pruned, observation, options)
@@ -117,13 +119,16 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
     # What brings a server back (recover) is never refused.
     starts = server.action in {"create", "replace", "start", "restart", "update"}
     if ready.image_needed and ready.active and server.action in {"create", "replace", "none"}:
-        wanted = (
+        missing = (
             server.action != "none" or options.update or (ready.server.committed or {}).get("image") != ready.spec.image
         )
-        if wanted and ready.spec.image not in result.needs["images"]:
+        if missing and ready.spec.image not in result.needs["images"]:
             result.needs["images"].append(ready.spec.image)
     if not starts and not any(finding.code == "container.foreign" for finding in server.findings):
         server.findings = _softened(server.findings)
+    look = wanted(ready, server.action in {"create", "replace"})
+    if look is not None and look not in result.looks:
+        result.looks.append(look)
     _allow(server, options)
     if server.action in PASSIVE - {"wait"}:
         return

@@ -13,6 +13,7 @@ import dataclasses
 from typing import Any
 
 from ..findings import Finding, errors
+from ..inspection import Look
 from ..observation import SCHEMA
 from ..progress import PHASE_RULES
 from . import text
@@ -27,12 +28,14 @@ class Plan:
     :ivar servers: in the order of the declarations, undeclared ones after them
     :ivar findings: those about the host, and those of every server that is looked at
     :ivar needs: ``{"images": [references that are missing and may be pulled]}``
+    :ivar looks: what images would have to be asked first
     """
 
     options: Options
     servers: list[ServerPlan] = dataclasses.field(default_factory=list)
     findings: list[Finding] = dataclasses.field(default_factory=list)
     needs: dict[str, list[str]] = dataclasses.field(default_factory=lambda: {"images": []})
+    looks: list[Look] = dataclasses.field(default_factory=list)
 
     def server(self, name: str) -> ServerPlan:
         """The plan of one server.

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from .arguments import CONTAINER_PORT, Arguments, arguments
+from .arguments import CONTAINER_PORT, Arguments, arguments, takes_model_as_option
 from .body import LABEL_GENERATION, LABEL_KIND, LABEL_SERVER, Rendered, container_name
 from .generation import digests, generation_of
-from .images import ImageFacts, image_facts, release_findings, release_for
+from .images import ImageFacts, exact, image_facts, release_findings, release_for
 from .mounts import cache_directory, model_source
 from .render import expected_load, probe, render, render_container, start_timeout
 
@@ -27,6 +27,7 @@ __all__ = [
     "cache_directory",
     "container_name",
     "digests",
+    "exact",
     "expected_load",
     "generation_of",
     "image_facts",
@@ -37,4 +38,5 @@ __all__ = [
     "render",
     "render_container",
     "start_timeout",
+    "takes_model_as_option",
 ]

@@ -37,6 +37,7 @@ class ImageFacts:
     :ivar user: of the image's configuration; empty is root
     :ivar labels: of the image's configuration
     :ivar workdir: of the image's configuration
+    :ivar known: what its host keeps of it: ``vllm_version``, ``source``, ``parser``, ``proved``, ``…_problem``
     """
 
     ref: str
@@ -49,6 +50,13 @@ class ImageFacts:
     user: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
+    known: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parser(self) -> Mapping[str, Any] | None:
+        """What the image's own parser said, where it was asked because the catalogue does not have its release."""
+        found = self.known.get("parser")
+        return found if isinstance(found, Mapping) and found.get("flags") else None
 
     @classmethod
     def assumed(cls, ref: str, version: str) -> ImageFacts:
@@ -108,12 +116,20 @@ def image_facts(ref: str, entry: Mapping[str, Any], declared_version: str | None
         user=str(config.get("User") or ""),
         labels=labels,
         workdir=str(config.get("WorkingDir") or ""),
+        known=known,
     )
 
 
 def release_for(image: ImageFacts) -> catalog.Release:
-    """The release to render for: the image's, or the nearest that the catalogue has, or the newest."""
+    """The release to render for: the image's, or what its own parser said, or the nearest of the catalogue."""
+    if image.version and image.parser is not None and not catalog.harvested(image.version):
+        return catalog.asked(image.version, image.parser)
     return catalog.nearest(image.version or catalog.versions()[-1])[0]
+
+
+def exact(image: ImageFacts) -> bool:
+    """Whether the release that is rendered for is the one in the image, of the catalogue or as its parser says."""
+    return image.version is not None and (catalog.harvested(image.version) or image.parser is not None)
 
 
 def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
@@ -125,28 +141,34 @@ def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
 
     if image.version is None:
         newest = catalog.versions()[-1]
+        why = image.known.get("version_problem")
         return [
             finding(
                 "release.unknown",
-                f"{image.ref} does not say which vLLM it has; the arguments are those of {newest}",
+                f"{image.ref} does not say which vLLM it has{f' ({why})' if why else ''}; "
+                f"the arguments are those of {newest}",
                 'Write vllm_version, such as "0.32.0"',
             )
         ]
     found = []
     release, exact = catalog.nearest(image.version)
-    if not exact:
+    if not exact and image.parser is None:
+        why = image.known.get("parser_problem")
+        asked = f", and its own parser could not be asked ({why})" if why else ""
         found.append(
             finding(
                 "release.unknown",
-                f"vLLM {image.version} is not in the catalogue; the arguments are those of {release.version}",
+                f"vLLM {image.version} is not in the catalogue{asked}; the arguments are those of {release.version}",
                 "Use a release that docs/compatibility.md lists, or check the arguments yourself",
             )
         )
     if image.version_source == "tag":
+        problem = image.known.get("version_problem")
+        why = f"; it could not be asked ({problem})" if problem else "; it is asked when something is to be done"
         found.append(
             finding(
                 "release.from-tag",
-                f"only its tag says that {image.ref} has vLLM {image.version}, and tags can be set by anybody",
+                f"only its tag says that {image.ref} has vLLM {image.version}, and tags can be set by anybody{why}",
                 f'Write vllm_version: "{image.version}" if you know that it is true',
             )
         )

@@ -208,6 +208,11 @@ class ServerSpec(Declaration):
     restart_when_hung: bool = Field(
         default=False, description="Whether a server that runs but gives no token any more is restarted."
     )
+    prove: Literal["none", "image"] = Field(
+        default="none",
+        description="V(image) lets the image's own parser read the command line before anything is stopped, in a "
+        "one-off container without GPU and network. Once for an image and command line, 10 to 60 seconds.",
+    )
     probe: Probe = Field(default=Probe(), description="What must be answered before the server counts as ready.")
 
     @field_validator("model")

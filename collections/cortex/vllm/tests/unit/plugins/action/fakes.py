@@ -35,6 +35,7 @@ class FakePlan:
     needs: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     groups: list[list[str]] | None = None
     disrupts: list[str] = dataclasses.field(default_factory=list)
+    looks: list[t.Any] = dataclasses.field(default_factory=list)
     follows: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
 
     @property

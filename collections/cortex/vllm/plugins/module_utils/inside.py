@@ -1,0 +1,262 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use this from other collections or standalone plugins/modules!
+
+"""Asks an image what it holds, once: from its files where they say it, else in a one-off container that has neither a
+GPU nor a network. The work is a detached job, because importing vLLM outlasts a call; answers are kept by image id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+import uuid
+
+from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, locks, state
+from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine, EngineError
+
+POLL = 0.2
+NOTE_EVERY = 1.0
+# Below /tmp, which every user of an image may write to.
+ANSWER = "/tmp/.cortex-vllm-answer.json"
+# Bytes; the parser of a release is described in some 60 KiB.
+LARGEST = 16 * 1024 * 1024
+DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
+LABEL = "cortex.vllm.look"
+
+_VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
+_KEY = re.compile(r"^(version|parser|argv-[0-9a-f]{64})$")
+
+
+def _name(image_id, key):
+    return hashlib.sha256((image_id + " " + key).encode("utf-8")).hexdigest()[:24]
+
+
+def _load(path):
+    try:
+        with open(path, "rb") as stream:
+            return json.loads(stream.read().decode("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _answer(done, image_id, message="", noted=None, look=None):
+    noted = noted or {}
+    return {
+        "done": done,
+        "image_id": image_id,
+        "message": message or noted.get("message", ""),
+        "answer": noted.get("answer"),
+        "started": bool(noted.get("started")),
+        "seconds": noted.get("seconds", 0.0),
+        "look": look or noted.get("look"),
+    }
+
+
+def inside(request, params):
+    """One slice: begin the look or follow it for ``budget`` seconds. ``done`` without an ``answer``: it failed.
+
+    ``keep``: observations of the image are to carry what comes of it.
+
+    Raises `EngineError`, `OSError` and `files.RequestRefused`.
+    """
+    key, budget = str(request["key"]), float(request.get("budget", 10.0))
+    if not _KEY.match(key):
+        raise files.RequestRefused("key {0!r}: no such question".format(key))
+    state_dir = request.get("state_dir") or DEFAULT_STATE_DIR
+    begin = time.monotonic()
+    engine = Engine(params)
+    try:
+        found = engine.image(request["image"])
+        if not found:
+            return _answer(True, None, "image {0} is not here".format(request["image"]))
+        image_id = found["Id"]
+        path = os.path.join(state_dir, "images", _name(image_id, key) + ".json")
+        lock = locks.path_of(state_dir, "look-" + _name(image_id, key))
+        noted, look = _load(path), request.get("look")
+        if noted and noted.get("answer") is not None and not locks.locked(lock):
+            if request.get("keep", True):
+                remember(state_dir, image_id, key, noted["answer"])
+            return _answer(True, image_id, noted=noted)
+        if not (look and noted and noted.get("look") == look) and not locks.locked(lock):
+            _start(state_dir, path, key, found, request, params)
+        while True:
+            # The lock first: what the job notes before it ends is then surely read below.
+            alive = locks.locked(lock)
+            noted = _load(path) or {}
+            if noted.get("done"):
+                return _answer(True, image_id, noted=noted)
+            if not alive:
+                return _answer(True, image_id, "the look into {0} was killed; run the task again".format(image_id))
+            if time.monotonic() - begin >= budget:
+                return _answer(False, image_id, noted=noted)
+            time.sleep(POLL)
+    finally:
+        engine.close()
+
+
+def remember(state_dir, image_id, key, answer):
+    """Put into images.json what every observation of the image is to carry. Raises `OSError`."""
+    if answer.get("problem"):
+        fact = {key.partition("-")[0] + "_problem": answer["problem"]}
+        if key.startswith("argv-"):
+            return
+    elif key == "version":
+        fact = {"vllm_version": answer["version"], "source": answer["source"]}
+    elif key == "parser":
+        # The description itself is large; `observe` reads it where this says so.
+        fact = {"parser": _name(image_id, key)}
+    else:
+        fact = {"proved": {key.partition("-")[2]: answer.get("error")}}
+    state.note_images(state_dir, {image_id: fact})
+
+
+def _start(state_dir, path, key, found, request, params):
+    files.directory(state_dir, 0o711)
+    files.directory(os.path.dirname(path), 0o755)
+    lock = locks.Lock(state_dir, "look-" + _name(found["Id"], key))
+    try:
+        lock.acquire(0)
+    except locks.LockTimeout:
+        return  # another call was faster: its look is followed
+    try:
+        look = Look(state_dir, path, key, found, request, params)
+        look.note({"done": False, "message": "making a container"})
+        detach.detach(look.run, keep=[lock._fd])  # pylint: disable=protected-access
+    finally:
+        lock.release()
+
+
+class Look:
+    """The detached job; its lock ends with it."""
+
+    def __init__(self, state_dir, path, key, found, request, params):
+        self.state_dir, self.path, self.key = state_dir, path, key
+        self.found, self.script = found, str(request["script"])
+        self.limit = float(request.get("limit", 300.0))
+        self.keep = request.get("keep", True)
+        self.params, self.ident = params, uuid.uuid4().hex
+        self.name = "cortex-vllm-look-" + _name(found["Id"], key)
+        self.started, self.begin = False, time.monotonic()
+
+    def note(self, fields):
+        entry = {
+            "look": self.ident,
+            "image_id": self.found["Id"],
+            "started": self.started,
+            "seconds": round(time.monotonic() - self.begin, 1),
+        }
+        entry.update(fields)
+        files.write_atomic(self.path, json.dumps(entry, sort_keys=True).encode("utf-8"), 0o644)
+
+    def run(self):
+        answer, message, engine = None, "", None
+        try:
+            engine = Engine(self.params)
+            engine.remove(self.name)  # of a look that was killed: the lock says that none lives
+            engine.create(self.name, body(self.found["Id"], self.script, self.key))
+            answer = self.read(engine) if self.key == "version" else None
+            if answer is None:
+                answer, message = self.ask(engine)
+            if answer is not None and self.keep:
+                remember(self.state_dir, self.found["Id"], self.key, answer)
+        except EngineError as exc:
+            answer, message = None, exc.message
+        except Exception as exc:  # noted for the follower, who would else only see that the job has gone
+            answer, message = None, "{0}: {1}".format(type(exc).__name__, exc)
+        finally:
+            try:
+                if engine is not None:
+                    engine.remove(self.name)
+            except EngineError as exc:
+                message = message or "{0} could not be removed: {1}".format(self.name, exc.message)
+        self.note({"done": True, "answer": answer, "message": message})
+
+    def read(self, engine):
+        """The version that the installed files tell; nothing is started for it. None when they do not."""
+        for path in version_files(self.found.get("Config") or {}):
+            content = engine.file(self.name, path, LARGEST)
+            match = _VERSION.search(content or b"")
+            if match:
+                return {"version": match.group(1).decode("ascii", "replace"), "source": "installed"}
+        return None
+
+    def ask(self, engine):
+        """``(answer or None, message)`` of the program, run in the container."""
+        noted = 0.0
+        try:
+            engine.start(self.name)
+        except EngineError as exc:
+            if exc.kind in ("connection", "timeout"):
+                raise
+            # An image without python3: that will not change.
+            return {"problem": "python3 of the image cannot be started: {0}".format(exc.message)}, ""
+        self.started = True
+        while True:
+            run = (engine.inspect(self.name) or {}).get("State") or {}
+            if not run.get("Running"):
+                break
+            seconds = time.monotonic() - self.begin
+            if seconds > self.limit:
+                return None, "the image did not answer within {0:.0f} s".format(self.limit)
+            if time.monotonic() - noted > NOTE_EVERY:
+                noted = time.monotonic()
+                self.note({"done": False, "message": "it is asked in a one-off container"})
+            time.sleep(POLL)
+        content = engine.file(self.name, ANSWER, LARGEST)
+        if content is None:
+            lines = engine.logs(self.name, 1, 5, False).decode("utf-8", "replace").strip().splitlines()
+            why = lines[-1] if lines else "it printed nothing"
+            text = "the one-off container ended with code {0}: {1}".format(run.get("ExitCode"), why)
+            # 126 and 127: its python3 is not there or no program, which will not change.
+            return ({"problem": text}, "") if run.get("ExitCode") in (126, 127) else (None, text)
+        answer = json.loads(content.decode("utf-8"))
+        if self.key == "version" and "version" in answer:
+            answer["source"] = "asked"
+        return answer, ""
+
+
+def version_files(config):
+    """Where the installed package of an image tells its version, the likely places first.
+
+    The package's build writes ``vllm/_version.py`` (setuptools-scm); older ones have ``vllm/version.py``.
+    """
+    environment = dict(item.split("=", 1) for item in config.get("Env") or [] if "=" in item)
+    prefixes = [environment.get("VIRTUAL_ENV")]
+    prefixes += [os.path.dirname(part) for part in environment.get("PATH", "").split(":") if part.endswith("/bin")]
+    prefixes += ["/usr/local", "/usr", "/opt/venv", "/opt/conda"]
+    places = [config.get("WorkingDir")]
+    for prefix in dict.fromkeys(item for item in prefixes if item):
+        for minor in (12, 10, 11, 13, 14, 9, 8):
+            for kind in ("dist", "site"):
+                places.append("{0}/lib/python3.{1}/{2}-packages".format(prefix, minor, kind))
+    return [
+        "{0}/vllm/{1}".format(place.rstrip("/"), name)
+        for name in ("_version.py", "version.py")
+        for place in dict.fromkeys(item for item in places if item)
+    ]
+
+
+def body(image_id, script, key):
+    """The one-off container: no network, no GPU, no capability, nothing of the host."""
+    return {
+        "Image": image_id,
+        "Entrypoint": ["python3"],
+        "Cmd": ["-c", script],
+        "Env": [
+            "CORTEX_ANSWER=" + ANSWER, "HF_HUB_OFFLINE=1", "NVIDIA_VISIBLE_DEVICES=void", "PYTHONDONTWRITEBYTECODE=1",
+            "VLLM_NO_USAGE_STATS=1", "VLLM_PLUGINS=",
+        ],
+        "Labels": {LABEL: key},
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": "none", "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "Init": True,
+            "RestartPolicy": {"Name": "no"},
+        },
+    }  # fmt: skip
