@@ -132,7 +132,7 @@ SHORT = {
 
 def _capability(text: Any) -> tuple[int, int] | None:
     """``"8.9"`` as (8, 9)."""
-    major, _, minor = str(text or "").partition(".")
+    major, dummy, minor = str(text or "").partition(".")
     return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
 
 

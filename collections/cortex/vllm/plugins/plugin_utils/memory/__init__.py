@@ -11,7 +11,7 @@ Pure: a question (configuration, arguments, release, GPU) becomes an estimate wi
 
 * ``shape``: what the configuration says; ``quantization``, ``weights``, ``vision``: bytes of the weights
 * ``arguments``: the arguments with a release's defaults; ``kv_cache``: the cache; ``overhead``: everything else
-* ``estimate``: the sum and the verdict; ``advice``: what would fit; ``show``: JSON, table and bar
+* ``estimate``: the sum and the verdict; ``advice``: what would fit; ``show``: JSON, table and gauge
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ from __future__ import annotations
 from .advice import Advice, advise
 from .arguments import GIB, Gpu
 from .estimate import Estimate, Question, estimate
-from .show import as_dict, bar, table
+from .show import as_dict, gauge, table
 
-__all__ = ["GIB", "Advice", "Estimate", "Gpu", "Question", "advise", "as_dict", "bar", "estimate", "table"]
+__all__ = ["GIB", "Advice", "Estimate", "Gpu", "Question", "advise", "as_dict", "estimate", "gauge", "table"]

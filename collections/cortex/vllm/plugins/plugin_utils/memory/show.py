@@ -77,7 +77,7 @@ def as_dict(found: Estimate, advice: Advice | None = None) -> dict[str, Any]:
     return result
 
 
-def bar(found: Estimate, width: int = 60) -> str:
+def gauge(found: Estimate, width: int = 60) -> str:
     """The memory of one GPU as a line: what takes it, and what is left."""
     gpu = found.question.gpu
     total = gpu.memory if gpu and gpu.memory else 0
@@ -98,7 +98,7 @@ def table(name: str, found: Estimate, advice: Advice | None = None) -> list[str]
         return [f"{name}: memory unknown ({found.findings[0].message if found.findings else 'no figures'})"]
     verdict = "does not fit" if not found.fits else "fits, close" if found.close else "fits"
     lines = [f"{name}: {verdict} (confidence {found.confidence})"]
-    line = bar(found)
+    line = gauge(found)
     lines += [f"  {line}"] if line else []
     for part, words, sign in _PARTS:
         value: Range | None = getattr(found, part)

@@ -50,8 +50,9 @@ def device(index, capability="9.0", name="NVIDIA H100 80GB HBM3", memory=80 << 3
     }
 
 
-def subject(arguments=None, config=LLAMA, version="0.32.0", gpus=1, devices=None, links=None, exact=True, **more):
-    """One declaration on ``gpus`` GPUs (or those of ``devices``); 0: a CPU server."""
+def subject(arguments=None, config=(), version="0.32.0", gpus=1, devices=None, links=None, exact=True, **more):
+    """One declaration on ``gpus`` GPUs (or those of ``devices``); 0: a CPU server. Without ``config``: a Llama."""
+    config = LLAMA if config == () else config
     devices = [device(index) for index in range(gpus)] if devices is None else devices
     fields = {"gpus": [item["index"] for item in devices] if devices else "none", "engine_args": arguments or {}}
     fields.update(more.pop("fields", {}))
@@ -452,7 +453,7 @@ def test_checks_of_one_server_are_quick():
     one = subject({"tensor_parallel_size": 4, "max_model_len": 8192}, weights("fp8"), gpus=4, links=NVLINK)
     checks.server_findings(one)  # tables and release are read once
     begin = time.process_time()
-    for _ in range(20):
+    for dummy in range(20):
         checks.server_findings(
             checks.Server(
                 one.spec, one.observation, one.siblings, one.image, one.model, one.gpus, {}, one.release, True

@@ -218,11 +218,11 @@ def test_shown():
     assert all(low <= told[name] <= high for name, (low, high) in told["ranges"].items())
     lines = memory.table("chat", found, advice)
     assert lines[0] == "chat: does not fit (confidence high)"
-    assert len(memory.bar(found)) == 62 and "█" in memory.bar(found)
+    assert len(memory.gauge(found)) == 62 and "█" in memory.gauge(found)
     assert lines[-1] == f"  It fits with max_model_len: {advice.max_model_len}."
-    assert memory.bar(ask(LLAMA8, gpu=None)) == ""
+    assert memory.gauge(ask(LLAMA8, gpu=None)) == ""
     assert memory.table("x", ask({}))[0].startswith("x: memory unknown")
-    assert memory.bar(ask(QWEN7, {}, gpu=LAPTOP)).endswith("+")
+    assert memory.gauge(ask(QWEN7, {}, gpu=LAPTOP)).endswith("+")
     assert memory.as_dict(ask({}))["confidence"] == "none"
 
 

@@ -129,7 +129,7 @@ def test_vision_towers():
     )
     assert weights.per_gpu(seven, plain).total / GIB == pytest.approx(15.5, rel=0.01), "8.29 billion"
     large = shape.read({**QWEN7, "architectures": ["InternVLChatModel"], "hidden_size": 8192})
-    repeated, _ = vision.weights(large, 8, 2, plain)
+    repeated, dummy = vision.weights(large, 8, 2, plain)
     assert repeated / GIB == pytest.approx(4.6, rel=0.05), "25 heads are not shared out on 8 ranks"
     unknown = shape.read({**LLAMA8, "architectures": ["Llama4ForConditionalGeneration"]})
     assert vision.tower(unknown) == {} and vision.weights(unknown, 1, 2, plain) == (0.0, GIB)
