@@ -174,7 +174,7 @@ def test_an_archive_cannot_write_outside(harvester, tmp_path):
     with tarfile.open(tmp_path / "vllm-9.tar.gz", "w:gz") as tar:
         for name in ("vllm-9/vllm/../../../escaped.py", "vllm-9/vllm/envs.py"):
             tar.addfile(tarfile.TarInfo(name), io.BytesIO())
-    with pytest.raises(tarfile.FilterError):
+    with pytest.raises(ValueError, match="outside"):
         harvester.fetch.unpack(tmp_path / "vllm-9.tar.gz", tmp_path / "out")
     assert not (tmp_path / "escaped.py").exists()
 

@@ -196,7 +196,7 @@ def test_xid_errors_of_the_journal_and_of_nobody():
 
 
 def test_container_toolkit_and_cdi(tmp_path):
-    (tmp_path / "nvidia.yaml").write_text(read("nvidia.yaml"))
+    (tmp_path / "nvidia.yaml").write_text(read("nvidia-ctk.txt"))
     (tmp_path / "other.json").write_text('{"kind": "vendor.com/device", "devices": [{"name": "one"}]}')
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
