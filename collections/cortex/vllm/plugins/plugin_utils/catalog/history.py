@@ -66,7 +66,8 @@ def compute() -> dict[str, Any]:
     previous: str | None = None
     for version in versions():
         one = release(version)
-        assert one is not None
+        if one is None:
+            raise AssertionError(f"{version} is listed and has no data")
         for kind, names in (("flags", one.flags), ("environment", one.environment)):
             for name in names:
                 found = runs[kind].setdefault(name, [])

@@ -69,7 +69,8 @@ def advise(found: Estimate) -> Advice | None:
 
 
 def _longest(found: Estimate) -> int | None:
-    assert found.settings is not None and found.shape is not None and found.kv is not None
+    if found.settings is None or found.shape is None or found.kv is None:
+        raise AssertionError("called too early")
     limit = max(found.settings.max_len, found.shape.positions)
     best = kv_cache.longest(found.shape, found.settings, max(0.0, found.kv.value), limit)
     # A length decides the profiling run of V0 too, and the free memory has its say: try it, then smaller ones.
@@ -84,7 +85,8 @@ def _share(found: Estimate) -> float | None:
     gpu, settings = found.question.gpu, found.settings
     if gpu is None or not gpu.memory or settings is None or settings.cache_bytes is not None or found.kv is None:
         return None
-    assert found.needed is not None and found.budget is not None
+    if found.needed is None or found.budget is None:
+        raise AssertionError("called too early")
     least = (found.budget - found.kv.value + found.needed) / gpu.memory
     share = max(0.01, math.ceil(least * 100) / 100)
     for tried in (share, share + 0.01, share + 0.05, share + 0.1):
@@ -95,7 +97,8 @@ def _share(found: Estimate) -> float | None:
 
 
 def _count(question: Question, found: Estimate) -> int | None:
-    assert found.settings is not None and found.shape is not None
+    if found.settings is None or found.shape is None:
+        raise AssertionError("called too early")
     if found.settings.pipeline > 1:
         return None
     for count in (1, 2, 4, 8, 16):
@@ -123,7 +126,8 @@ def _cheapest(found: Estimate) -> dict[str, Any] | None:
 
 def _candidates(found: Estimate) -> Iterator[dict[str, Any]]:
     settings, gpu = found.settings, found.question.gpu or Gpu()
-    assert settings is not None
+    if settings is None:
+        raise AssertionError("called too early")
     single: list[dict[str, Any]] = [{}]
     if settings.cpu:
         yield {}

@@ -144,7 +144,8 @@ def _without_shape(result: Estimate) -> Estimate:
 
 def _weights(result: Estimate) -> None:
     question, model, settings = result.question, result.shape, result.settings
-    assert model is not None and settings is not None
+    if model is None or settings is None:
+        raise AssertionError("called too early")
     flat = {**model.config, **{key: value for key, value in (question.config or {}).items() if "quant" in key}}
     how = quantization.encoding(settings.quantization, flat, 2 if settings.dtype != "float32" else 4)
     head = not settings.pooling
@@ -173,7 +174,8 @@ def _weights(result: Estimate) -> None:
 def _draft(result: Estimate) -> float:
     """Weights of the draft model; what predicts from the prompt (ngram, suffix) has none."""
     question, settings = result.question, result.settings
-    assert settings is not None
+    if settings is None:
+        raise AssertionError("called too early")
     said = settings.given.get("speculative_config") or {}
     said = said if isinstance(said, Mapping) else {}
     tensor = int(said.get("draft_tensor_parallel_size") or settings.tensor)
@@ -194,7 +196,8 @@ def _draft(result: Estimate) -> float:
 
 def _sizes(result: Estimate) -> None:
     question, model, settings = result.question, result.shape, result.settings
-    assert model is not None and settings is not None
+    if model is None or settings is None:
+        raise AssertionError("called too early")
     environment = dict(question.environment)
     gpu = question.gpu or Gpu()
     if not settings.cpu:
@@ -224,7 +227,8 @@ def _sizes(result: Estimate) -> None:
 
 def _verdict(result: Estimate) -> None:
     settings, gpu, kv = result.settings, result.question.gpu or Gpu(), result.kv
-    assert settings is not None and kv is not None and result.needed is not None
+    if settings is None or kv is None or result.needed is None:
+        raise AssertionError("called too early")
     left = kv.value
     if settings.cache_bytes is None:
         left = min(left, kv.value - _unsure(result))
@@ -247,7 +251,8 @@ def _verdict(result: Estimate) -> None:
 
 def _unsure(result: Estimate) -> float:
     """What the sampler may take more. A plan that holds only with FlashInfer installed is no plan."""
-    assert result.shape is not None and result.settings is not None and result.activation is not None
+    if result.shape is None or result.settings is None or result.activation is None:
+        raise AssertionError("called too early")
     path, unsure = overhead.sampler_path(result.settings, dict(result.question.environment))
     if not unsure or path == "sorting":
         return 0.0
@@ -257,7 +262,8 @@ def _unsure(result: Estimate) -> float:
 
 def _too_small(result: Estimate, left: float) -> None:
     settings = result.settings
-    assert settings is not None and result.needed is not None and result.shape is not None
+    if settings is None or result.needed is None or result.shape is None:
+        raise AssertionError("called too early")
     where = "VLLM_CPU_KVCACHE_SPACE has" if settings.cpu else "there are"
     if left <= 0 and not settings.cpu:
         size = result.weights.value / GIB if result.weights else 0.0
@@ -278,7 +284,8 @@ def _too_small(result: Estimate, left: float) -> None:
 def _against_free(result: Estimate, gpu: Gpu) -> None:
     """vllm/v1/worker/utils.py request_memory refuses since 0.9.1; before, the start runs out of memory."""
     settings = result.settings
-    assert settings is not None
+    if settings is None:
+        raise AssertionError("called too early")
     free = gpu.memory if gpu.free is None else min(gpu.free, gpu.memory)
     if settings.cache_bytes is not None:
         parts = [part.value for part in (result.weights, result.activation, result.non_torch, result.graphs) if part]

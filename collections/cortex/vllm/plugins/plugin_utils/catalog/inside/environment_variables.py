@@ -69,7 +69,8 @@ def choices_of(node: ast.expr) -> list[str] | None:
 def fresh(path: Path) -> Any:
     """The module once more, as another process would have it: what differs then was made up at import or at call."""
     spec = importlib.util.spec_from_file_location("vllm.envs_again", path)
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # some of its functions look themselves up there
     spec.loader.exec_module(module)

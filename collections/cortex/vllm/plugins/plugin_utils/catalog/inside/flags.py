@@ -48,6 +48,11 @@ def _try(function: Callable[[str], Any], text: str) -> Any:
         return error
 
 
+def _is(value: Any, kind: type) -> bool:
+    """Whether a value is of this kind; a bool is no int here."""
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
 def classify(function: Any) -> tuple[str, list[str]]:
     """What a ``type=`` function makes of text.
 
@@ -76,17 +81,17 @@ def classify(function: Any) -> tuple[str, list[str]]:
     words = [w for w in ("auto", "None") if not isinstance(_try(function, w), Exception) and word != "harvest"]
     words = [w for w in words if _try(function, w) is not None]
     number, suffixed, fraction = _try(function, "5"), _try(function, "1k"), _try(function, "1.5")
-    if type(number) is int and suffixed == 1000:
+    if _is(number, int) and suffixed == 1000:
         return "human_int", words
-    if type(number) is int and isinstance(fraction, Exception):
+    if _is(number, int) and isinstance(fraction, Exception):
         return "int", words
-    if type(number) is float:
+    if _is(number, float):
         return "float", words
-    if type(_try(function, "true")) is bool and isinstance(word, (Exception, bool)):
+    if _is(_try(function, "true"), bool) and isinstance(word, (Exception, bool)):
         return "bool", []
     if isinstance(word, str):
         return "str", words
-    if type(number) is int:
+    if _is(number, int):
         return "int", words
     # A method of a configuration class that validates: sampled JSON is refused for its content, plain words for form.
     owner = getattr(function, "__qualname__", "")

@@ -259,7 +259,7 @@ def force_cuda() -> str:
     Returns:
         The name of the class that it is made from.
     """
-    import vllm.platforms as platforms
+    from vllm import platforms
     from vllm.platforms import interface
 
     base: Any = None

@@ -26,6 +26,7 @@ LLAMA = {
     "max_position_embeddings": 131072,
     "torch_dtype": "bfloat16",
 }
+FP8_BLOCKS = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 MOE = {
     **LLAMA,
     "architectures": ["Qwen3MoeForCausalLM"],
@@ -110,8 +111,8 @@ PARALLEL = "argument.parallel"
         ({"tensor_parallel_size": 4, "enable_expert_parallel": True}, {**MOE, "num_experts": 126}, 4,
          [(PARALLEL, "warning")]),
         ({"tensor_parallel_size": 4}, {**MOE, "moe_intermediate_size": 1001}, 4, [(PARALLEL, "warning")]),
-        ({"tensor_parallel_size": 4}, {**MOE, "moe_intermediate_size": 768, "quantization_config":
-          {"quant_method": "fp8", "weight_block_size": [128, 128]}}, 4, [(PARALLEL, "warning")]),
+        ({"tensor_parallel_size": 4}, {**MOE, "moe_intermediate_size": 768, "quantization_config": FP8_BLOCKS}, 4,
+         [(PARALLEL, "warning")]),
         ({"tensor_parallel_size": 4}, None, 4, []),
     ],
 )  # fmt: skip
