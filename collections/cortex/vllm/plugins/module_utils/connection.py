@@ -87,7 +87,8 @@ def _on_disk(package, names):
                 found = re.search(r"""version\S*\s*=\s*['"]([0-9][^'"]*)""", stream.read().decode("utf-8", "replace"))
         except OSError:
             continue
-        if found:
+        # What a package says that looks for its version elsewhere first.
+        if found and found.group(1) != "0.0.0":
             return found.group(1), folder
     return "unknown", folder
 
@@ -98,7 +99,7 @@ def sdk_on_disk():
     Doubtful: requests 2.32 has another way of finding its adapters, which the SDK knows from 7.1 on; distributions have
     patched older ones. Only trying tells.
     """
-    version, folder = _on_disk("docker", ("version.py", "_version.py"))
+    version, folder = _on_disk("docker", ("_version.py", "version.py"))
     requests = _on_disk("requests", ("__version__.py",))[0]
     check_version(version, folder)
     return version, folder, version_tuple(requests) >= (2, 32) and version_tuple(version) < (7, 1)

@@ -394,6 +394,15 @@ def test_the_sdk_is_recognised_without_importing_it(tmp_path, monkeypatch, docke
     assert connection.sdk_on_disk() == (version, str(tmp_path / "docker"), doubtful)
 
 
+@pytest.mark.parametrize("written, version", [("__version__ = version = '7.1.0'\n", "7.1.0"), ("", "unknown")])
+def test_an_sdk_that_keeps_its_version_elsewhere(tmp_path, monkeypatch, written, version):
+    """From 6.0 on version.py imports _version.py and only says 0.0.0 itself: so it is in Debian 13."""
+    fallback = "try:\n    from ._version import __version__\nexcept ImportError:\n    __version__ = '0.0.0'\n"
+    sdk(tmp_path, monkeypatch, fallback, "__version__ = '2.31.0'")
+    (tmp_path / "docker" / "_version.py").write_text(written)
+    assert connection.sdk_on_disk() == (version, str(tmp_path / "docker"), False)
+
+
 def test_an_old_sdk_is_incompatible(tmp_path, monkeypatch):
     sdk(tmp_path, monkeypatch, 'version = "4.1.0"', "__version__ = '2.22.0'")
     engine, facts = connection.facts({})
