@@ -133,3 +133,4 @@ def test_every_stage_has_what_it_needs(selection: list[str]) -> None:
     names = done.stdout.split()
     assert {"ruff", "mypy", "pytest", "ansible-lint"} <= set(names)
     assert ("e2e" in names) == (selection != ["--fast"])
+    assert ("hosts" in names) == (selection == ["--all"])

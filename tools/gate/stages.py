@@ -13,7 +13,9 @@ COLLECTION = ROOT / "collections" / "cortex" / "vllm"
 BRAINS = "collections/cortex/vllm/plugins/plugin_utils"
 VENV = ".venv/bin/"
 #: Folders under tests/ that need a container engine; all others run as part of "pytest".
-ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e")
+ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts")
+#: Of these, those that only --all runs: whole hosts, each with an engine of its own.
+RARE = ("hosts",)
 #: Of these, those that judge by the clock.
 ALONE = ("e2e", "fleet")
 #: Lines of the brains that unit and property tests must reach, in percent.
@@ -172,8 +174,11 @@ def engine_stages(level: int) -> list[Stage]:
         name = pathlib.Path(folder).name
         needs = ("collections", "image") if name == "e2e" else ("collections", "docker")
         command = (("tools/base-image",), pytest(folder, level=level))
+        if name == "hosts":
+            command = (("tools/base-image", "host"), *command)
         limit = 1800 if level < ALL else 3600
-        found.append(Stage(name, command, needs=needs, level=DEFAULT, alone=name in ALONE, limit=limit))
+        smallest = ALL if name in RARE else DEFAULT
+        found.append(Stage(name, command, needs=needs, level=smallest, alone=name in ALONE, limit=limit))
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     for scenario in scenarios:
         found.append(
