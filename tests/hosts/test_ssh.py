@@ -100,7 +100,7 @@ def test_a_change_is_made(over_ssh):
 
 
 def test_the_job_outlives_controller_and_session(over_ssh):
-    """The controller dies while the new server loads: its sessions end, and the job all the same brings the server up."""
+    """The controller dies while the new server loads: its sessions end, the job brings the server up."""
     over_ssh.run("rm", "-f", f"{MODEL}/go")
     over_ssh.declaration["engine_args"]["max_num_seqs"] = 9
     before = events(over_ssh)[-1]["job"]

@@ -42,10 +42,10 @@ def _leave_session(unit):
         return
     # org.freedesktop.systemd1(5), Manager.StartTransientUnit(name, mode, properties, aux); busctl is systemd's own.
     manager = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
-    properties = ("2", "PIDs", "au", "1", str(os.getpid()), "CollectMode", "s", "inactive-or-failed")
-    call = ("busctl", "--system", "call") + manager + ("StartTransientUnit", "ssa(sv)a(sa(sv))", unit + ".scope", "fail")
+    method = ("StartTransientUnit", "ssa(sv)a(sa(sv))", unit + ".scope", "fail")
+    properties = ("2", "PIDs", "au", "1", str(os.getpid()), "CollectMode", "s", "inactive-or-failed", "0")
     try:
-        if os.spawnvp(os.P_WAIT, "busctl", call + properties + ("0",)) != 0:
+        if os.spawnvp(os.P_WAIT, "busctl", ("busctl", "--system", "call") + manager + method + properties) != 0:
             return
     except OSError:
         return
