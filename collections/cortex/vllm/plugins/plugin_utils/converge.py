@@ -51,6 +51,8 @@ class Settings:
     diff: bool = False
     address: str = ""
     collection_version: str = ""
+    holds: tuple[Any, ...] = ()
+    saved: Mapping[str, Any] | None = None
 
     @property
     def plan_only(self) -> bool:
@@ -210,7 +212,10 @@ class Converge:
             prune=settings.prune,
             update=settings.update,
             steps=list(settings.steps if not settings.plan_only else STEPS),
-            state_override=settings.state,
+            state_override=None if settings.state == "restarted" else settings.state,
+            restart=settings.state == "restarted",
+            holds=settings.holds,
+            saved=settings.saved,
             collection_version=settings.collection_version,
             now=time.time(),
         )
