@@ -282,7 +282,7 @@ class Converge:
         groups = [list(group) for group in request.get("groups") or [[name] for name in orders]]
         limits = limit_of(orders, groups)
         jobs = [
-            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), seen.server(name).ready_seconds)
+            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), _expected(seen, name, order))
             for name, order in orders.items()
         ]
         try:
@@ -350,6 +350,12 @@ class Converge:
             result.setdefault("findings", []).extend(finding.as_dict() for finding in findings)
         texts = [failure_text(job) for job in broken] + list(unwell)
         raise ConvergeError("\n".join(texts), result)
+
+
+def _expected(seen: observing.Observation, name: str, order: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the start that an order brings went the last time, if this host remembers one of its image and model."""
+    image = (order.get("body") or {}).get("Image") or (seen.server(name).committed or {}).get("image_id")
+    return seen.start_like(name, image, order.get("model"))
 
 
 def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False) -> list[str]:

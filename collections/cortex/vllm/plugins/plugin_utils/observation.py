@@ -232,6 +232,17 @@ class Server:
     def health(self) -> Mapping[str, Any] | None:
         return self.raw.get("health")
 
+    def start_like(self, image_id: str | None, model: str | None) -> dict[str, Any] | None:
+        """How a start of this image and model went on this host, newest first: ``{seconds, phases, bytes}``."""
+        for entry in self.history:
+            if entry.get("ready_seconds") and (entry.get("image_id"), entry.get("model")) == (image_id, model):
+                return {
+                    "seconds": float(entry["ready_seconds"]),
+                    "phases": dict(entry.get("phases") or {}),
+                    "bytes": entry.get("bytes"),
+                }
+        return None
+
     @property
     def ready_seconds(self) -> float | None:
         """Seconds that the start took last time, for the time left."""
@@ -306,6 +317,26 @@ class Observation:
     def container(self, server: str) -> Container | None:
         """The container of a server: by its name, never by a guess."""
         return self.by_name.get(container_name(server))
+
+    def start_like(self, name: str, image_id: str | None, model: str | None) -> dict[str, Any] | None:
+        """How a start of this image and model went: of this server, else of another one on this host."""
+        others = (server for other, server in self.servers.items() if other != name)
+        found = (server.start_like(image_id, model) for server in (self.server(name), *others))
+        return next((entry for entry in found if entry), None)
+
+    @cached_property
+    def storage_rate(self) -> float | None:
+        """Bytes a second at which weights were read here, the slowest of what is remembered; None without memory.
+
+        Small models say nothing: their time goes into everything but reading.
+        """
+        rates = [
+            entry["bytes"] / entry["phases"]["loading weights"]
+            for server in self.servers.values()
+            for entry in server.history
+            if (entry.get("bytes") or 0) >= 1 << 30 and (entry.get("phases") or {}).get("loading weights")
+        ]
+        return min(rates) if rates else None
 
     def image(self, reference: str) -> Mapping[str, Any] | None:
         """The image entry of a reference or an id; None when the host does not have it."""

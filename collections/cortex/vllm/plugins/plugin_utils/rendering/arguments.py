@@ -51,6 +51,7 @@ def arguments(
     *,
     entrypoint: Sequence[str] | None = None,
     model: Mapping[str, Any] | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> Arguments:
     """Render the command line.
 
@@ -60,6 +61,7 @@ def arguments(
     :param release: of vLLM in the image
     :param entrypoint: that will get the words; default: the declaration's, else that of the official image
     :param model: what the host says about the model; its commit replaces the declared revision
+    :param own: arguments that other fields of the declaration stand for; ``engine_args`` wins
     """
     program = entrypoint or spec.entrypoint or release.entrypoint
     argv = ["--model", spec.model] if takes_model_as_option(program) else [spec.model]
@@ -73,6 +75,7 @@ def arguments(
     wanted = dict(spec.engine_args)
     if spec.request_defaults:
         wanted["override_generation_config"] = dict(spec.request_defaults)
+    wanted = {**(own or {}), **wanted}
     translated = translate(wanted, release)
     line = _Line(spec, release, program)
     for note in translated.notes:
