@@ -58,7 +58,7 @@ def test_a_replacement_says_what_it_cost_and_on_what(host):
 
 
 def test_requests_in_flight_are_answered_before_the_old_one_ends(host):
-    host.converge("create", "--answer-seconds", "2", "--drains", stop_timeout=10.0)
+    host.converge("create", "--answer-seconds", "4", "--drains", stop_timeout=10.0)
     found = []
     client = threading.Thread(target=lambda: found.append(complete(host)))
     client.start()
@@ -71,6 +71,7 @@ def test_requests_in_flight_are_answered_before_the_old_one_ends(host):
     assert 1.0 < stopped["seconds"] < 6.0 and stopped["killed"] is False
 
 
+@pytest.mark.long
 def test_a_stop_that_hangs_is_ended_and_said(host):
     host.converge("create", "--answer-seconds", "60", "--drains", probe=host.probe(request="none"))
     client = threading.Thread(target=lambda: pytest.raises((OSError, http.client.HTTPException), complete, host))
@@ -112,6 +113,7 @@ def test_weights_are_read_while_the_old_one_answers(host, tmp_path):
     assert kinds(events).index("warmed") < kinds(events).index("stopping")
 
 
+@pytest.mark.long
 def test_weights_that_are_gone_stop_nothing(host, tmp_path):
     host.converge("create")
     events = host.converge("replace", generation="g2", warm={"path": str(tmp_path / "none"), "limit": 60})
@@ -126,6 +128,7 @@ def test_the_first_answer_is_noticed_within_a_quarter_of_a_second(host):
     assert one(events, "ready")["t"] - listening < 0.5
 
 
+@pytest.mark.long
 def test_a_server_whose_log_nobody_can_read_is_noticed_as_well(host):
     body = host.body("--load", "2")
     body["HostConfig"]["LogConfig"] = {"Type": "none"}
@@ -133,7 +136,7 @@ def test_a_server_whose_log_nobody_can_read_is_noticed_as_well(host):
     assert result(events) == "ok" and one(events, "answering")["seconds"] < 3.5
 
 
-@pytest.mark.parametrize("load", ["0.4", "3"])
+@pytest.mark.parametrize("load", ["0.4", pytest.param("3", marks=pytest.mark.long)])
 def test_a_death_is_known_at_once(host, load):
     events = host.converge("create", "--load", load, "--fail", "9")
     failed = one(events, "failed")
@@ -143,6 +146,7 @@ def test_a_death_is_known_at_once(host, load):
     assert failed["exit"]["code"] == 9 and failed["t"] - died < 1.0, failed["t"] - died
 
 
+@pytest.mark.long
 def test_a_start_at_a_standstill_is_not_waited_for(host):
     begin = time.monotonic()
     failed = one(host.converge("create", "--stuck", start_timeout=600.0, stall_timeout=12.0), "failed")
@@ -155,11 +159,13 @@ def test_a_start_that_goes_on_is_given_more_time(host):
     assert result(events) == "ok" and one(events, "extended")["phase"] == "loading weights"
 
 
+@pytest.mark.long
 def test_but_not_for_ever(host):
     failed = one(host.converge("create", "--load", "60", start_timeout=1.0, start_limit=4.0), "failed")
     assert failed["reason"] == "timeout" and "not ready within 4 s" in failed["message"]
 
 
+@pytest.mark.long
 def test_an_engine_that_is_dead_behind_a_living_server_is_no_start(host):
     failed = one(host.converge("create", "--sick"), "failed")
     assert failed["reason"] == "probe" and "/health answers 503" in failed["message"]
