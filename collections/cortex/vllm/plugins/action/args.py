@@ -54,6 +54,7 @@ class ActionModule(_action.BrainsAction):
             "vllm_version": image.version or release.version,
             "exact": rendering.exact(image),
             "findings": [finding.as_dict() for finding in rendered.findings],
+            "ahead": rendering.ahead(declared, release),
         }
         if options["dest"]:
             result.update(self._write(argument_files.FORMATS[options["format"]](result), options, remote, task_vars))
