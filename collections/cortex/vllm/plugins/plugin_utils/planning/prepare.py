@@ -199,7 +199,13 @@ def _salt(ready: Prepared, options: Options) -> str:
 def _render(ready: Prepared, observation: Observation, options: Options) -> None:
     """Render for the release in the image; what rendering refuses becomes findings."""
     spec, salt = ready.spec, _salt(ready, options)
-    host = {**observation.host, "engine": observation.engine, "gpus": observation.gpus}
+    host = {
+        **observation.host,
+        "engine": observation.engine,
+        "gpus": observation.gpus,
+        "network": observation.network,
+        "collectives": observation.collectives,
+    }
     try:
         facts = rendering.image_facts(spec.image, ready.image or {}, getattr(spec, "vllm_version", None))
         if spec.kind == "container":

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ... import catalog
+from ... import catalog, nccl
 from ...spec.parts import looks_secret
 from ..tables import has
 from .engine import USE_V1, environment
@@ -53,6 +53,12 @@ def _unread(subject: Subject, name: str) -> Findings:
     row = _rows()["deprecated"].get(name)
     if row is not None:
         yield subject.finding("environment.deprecated", "warning", row["says"], row["fix"], "env", name)
+        return
+    if name.startswith(nccl.OWNED) and not nccl.known(name):
+        near = nccl.near(name)
+        fix = f"Write {near}, if that is meant" if near else "Delete it, unless a plugin of the image reads it"
+        text = "neither NCCL nor torch nor gloo reads it"
+        yield subject.finding("environment.unknown", "warning", text, fix, "env", name, shown=_shown(name))
         return
     yield from _registered(subject, name, ("env", name), shown=_shown(name))
 
