@@ -50,22 +50,28 @@ ABILITIES = """
 ## What must be declared for what
 
 A server is asked for an ability before it counts as ready when `probe.request` names it: `completion`, `json_schema`,
-`regex`, `grammar`, `choice`, `tool_call`, `embedding` or `score`. Task `cortex.vllm.ready` asks the same of a server that
-runs. The question is put as the release understands it.
+`regex`, `grammar`, `choice`, `tool_call`, `embedding` or `score`. Task `cortex.vllm.ready` asks the same of a server
+that runs. The question is put as the release understands it.
 
 | `probe.request` | what must be declared | how clients ask |
-|---|---|---|
-| `json_schema` | nothing; `structured_outputs_config: {backend: …}` (0.11 and newer; `guided_decoding_backend` before) chooses who forces the answer | `structured_outputs: {json: …}` from 0.12 on, `guided_json` before |
-| `regex` | nothing | `structured_outputs: {regex: …}`, `guided_regex` before 0.12 |
-| `grammar` | nothing | `structured_outputs: {grammar: …}`, `guided_grammar` before 0.12; EBNF, and Lark before 0.6.6 |
-| `choice` | nothing | `structured_outputs: {choice: …}`, `guided_choice` before 0.12 |
-| `tool_call` | nothing for a tool that the request names; for the model to decide, `enable_auto_tool_choice: true` with the `tool_call_parser` of the model, and a chat template that knows tools | `tools` and `tool_choice` |
-| `embedding` | an embedding model, or `runner: pooling` with `convert: embed` (rendered as `task: embed` before 0.10.1) | `/v1/embeddings` |
-| `score` | a cross-encoder or embedding model; 0.6.6 and newer | `/score` |
+|---|---|---|"""
 
+ENGINES = """
 With V1 (0.8 on by itself, the only engine from 0.11 on) the backend of structured answers belongs to the server, and no
 request can choose another; `best_of` and logits processors of requests went too, and are refused in `request_defaults`.
 """
+
+AHEAD = """
+## Before an upgrade
+
+`ansible-playbook cortex.vllm.check` ends with a table of what newer releases, up to the newest known, will say to what
+is declared; `cortex.vllm.args` returns the same as `ahead`. *rewritten*: the collection says it in the new words by
+itself. *deprecated*: works until the release that removes it. *removed* and *refused*: the upgrade is refused until it
+is changed. For this declaration on {version}:
+
+```yaml
+vllm_servers:
+  chat:"""
 
 EDITORS = """
 ## In an editor
@@ -171,28 +177,27 @@ def refused(declared: dict[str, Any]) -> Iterator[str]:
 
 
 def upgrade(declared: dict[str, Any], version: str) -> Iterator[str]:
-    yield "\n## Before an upgrade\n"
-    yield (
-        "`ansible-playbook cortex.vllm.check` ends with a table of what newer releases, up to the newest known, will say\n"
-        "to what is declared; `cortex.vllm.args` returns the same as `ahead`. *rewritten*: the collection says it in the\n"
-        "new words by itself. *deprecated*: works until the release that removes it. *removed* and *refused*: the upgrade\n"
-        f"is refused until it is changed. For this declaration on {version}:"
-    )
-    yield "\n```yaml\nvllm_servers:\n  chat:"
+    yield AHEAD.format(version=version)
     shown = {key: value for key, value in declared.items() if key != "name"}
     yield "    " + yaml.safe_dump(shown, sort_keys=False, width=100).strip().replace("\n", "\n    ")
     yield "```\n\n| setting | from | until | what | why | do |\n|---|---|---|---|---|---|"
     (made,) = spec.load([declared])
     for row in rendering.ahead(made, catalog.nearest(version)[0]):
-        cells = (f"`{row['setting']}`", row["release"], row["until"] or "", row["kind"], row["message"], row["fix"] or "")
+        cells = [f"`{row['setting']}`", *(row[key] or "" for key in ("release", "until", "kind", "message", "fix"))]
         yield f"| {' | '.join(cells)} |"
+
+
+def abilities(rows: list[list[str]]) -> Iterator[str]:
+    yield ABILITIES
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+    yield ENGINES.rstrip()
 
 
 def page() -> str:
     data = json.loads((ROOT / "tools" / "arguments.json").read_text())
     parts = [HEAD.rstrip(), *exposed(data["groups"]), *translations(), *example(data["example"], data["releases"])]
     parts += [*refused(data["refused"]), *upgrade(**data["upgrade"])]
-    return "\n".join(parts) + "\n" + ABILITIES + EDITORS
+    return "\n".join([*parts, *abilities(data["abilities"])]) + "\n" + EDITORS
 
 
 def main() -> int:
