@@ -375,7 +375,8 @@ def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False)
 
 def ahead_lines(host: str, plan: planning.Plan) -> list[str]:
     """What newer releases of vLLM will say to the declarations, as a table; nothing where no release was found out."""
-    known = [server.facts["ahead"] for server in plan.servers if server.facts.get("ahead") is not None]
+    found = (getattr(server, "facts", {}).get("ahead") for server in plan.servers)
+    known = [rows for rows in found if rows is not None]
     rows = [row for rows in known for row in rows]
     if not known:
         return []
