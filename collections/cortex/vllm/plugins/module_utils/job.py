@@ -92,6 +92,7 @@ def apply(request, secrets, params, module=None):
         detach.detach(
             lambda: run(request, secrets, params, journals, redactor, run_command, nvidia_smi),
             keep=[journal.fd for journal in journals.values()],
+            unit="cortex-vllm-job-" + request["job"],
         )
     finally:
         # The locks on the journals belong to the job now; where there is none, they end here.

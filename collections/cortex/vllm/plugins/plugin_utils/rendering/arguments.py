@@ -51,7 +51,7 @@ def arguments(
     *,
     entrypoint: Sequence[str] | None = None,
     model: Mapping[str, Any] | None = None,
-    own: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Arguments:
     """Render the command line.
 
@@ -61,7 +61,7 @@ def arguments(
     :param release: of vLLM in the image
     :param entrypoint: that will get the words; default: the declaration's, else that of the official image
     :param model: what the host says about the model; its commit replaces the declared revision
-    :param own: arguments that other fields of the declaration stand for; ``engine_args`` wins
+    :param more: arguments that other fields of the declaration stand for
     """
     program = entrypoint or spec.entrypoint or release.entrypoint
     argv = ["--model", spec.model] if takes_model_as_option(program) else [spec.model]
@@ -72,10 +72,9 @@ def arguments(
         revision = (model or {}).get("commit") or spec.revision
         argv += ["--revision", str(revision)] if revision else []
     argv += ["--tokenizer", spec.tokenizer] if spec.tokenizer else []
-    wanted = dict(spec.engine_args)
+    wanted = {**(more or {}), **spec.engine_args}
     if spec.request_defaults:
         wanted["override_generation_config"] = dict(spec.request_defaults)
-    wanted = {**(own or {}), **wanted}
     translated = translate(wanted, release)
     line = _Line(spec, release, program)
     for note in translated.notes:
