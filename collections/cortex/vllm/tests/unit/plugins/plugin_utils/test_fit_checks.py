@@ -237,7 +237,9 @@ def test_quantization_of_a_release_that_is_not_certain_only_warns():
 
 
 def test_gguf_left_and_the_message_says_where_to():
-    (found,) = quantization.check(subject({}, None, "0.24.0", model={"format": "gguf"}))
+    # Of GGUF files themselves checks/gguf.py tells, which asks whether the image has the plugin.
+    assert list(quantization.check(subject({}, None, "0.24.0", model={"format": "gguf"}))) == []
+    (found,) = quantization.check(subject({"quantization": "gguf"}, None, "0.24.0", model={"format": "safetensors"}))
     assert "has no quantization method gguf: it left vLLM in 0.24" in found.message and "accept" in found.fix
     assert list(quantization.check(subject({}, None, "0.23.0", model={"format": "gguf"}))) == []
 
