@@ -89,6 +89,7 @@ def apply(request, secrets, params):
         detach.detach(
             lambda: run(request, secrets, params, journals, redactor),
             keep=[journal.fd for journal in journals.values()],
+            unit="cortex-vllm-job-" + request["job"],
         )
     finally:
         # The locks on the journals belong to the job now; where there is none, they end here.

@@ -148,6 +148,11 @@ servers:
       returned: always
       type: list
       elements: dict
+    ahead:
+      description: What newer releases of vLLM will say to the declaration. See RV(cortex.vllm.args#module:ahead).
+      returned: in check mode, when the image is known
+      type: list
+      elements: dict
     result:
       description: How the job ended, V(ok), V(failed) or V(rolled_back).
       returned: when something was done and followed

@@ -50,6 +50,11 @@ def wants_gpus(spec: Any) -> bool:
     return bool(getattr(spec, "gpus", None))
 
 
+def wants_network(spec: Any) -> bool:
+    """Whether it matters to the declaration which interfaces and adapters the host has."""
+    return getattr(spec, "nccl", None) is not None
+
+
 def mount_sources(spec: Any) -> list[str]:
     """Host paths that the declaration mounts into its container; named volumes are the engine's own."""
     sources = [_get(mount, "source") for mount in getattr(spec, "mounts", None) or ()]
@@ -70,7 +75,7 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
     models: dict[str, dict[str, Any]] = {}
     paths: dict[str, None] = {}
     ports: dict[tuple[str, int], None] = {}
-    gpus = False
+    gpus = network = False
     for spec in specs:
         servers.append({"name": spec.name, "container_name": container_name(spec.name)})
         if spec.state in INACTIVE_STATES:
@@ -82,7 +87,8 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         paths.update(dict.fromkeys(mount_sources(spec)))
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
-    return {
+        network = network or wants_network(spec)
+    request = {
         "schema": SCHEMA,
         "state_dir": str(state_dir),
         "servers": servers,
@@ -93,6 +99,8 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         "gpus": gpus,
         "health": health,
     }
+    # Only where it is wanted: who does not talk between GPUs is not asked for it.
+    return {**request, "network": True} if network else request
 
 
 def hashed(salt: str, value: str) -> str:
@@ -251,6 +259,8 @@ class Observation:
     ports: Mapping[str, Mapping[str, Any] | None]
     gpus: Mapping[str, Any]
     servers: Mapping[str, Server]
+    network: Mapping[str, Any] = field(default_factory=dict)
+    collectives: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> Observation:
@@ -284,6 +294,8 @@ class Observation:
             ports=answer.get("ports") or {},
             gpus=answer.get("gpus") or {},
             servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
+            network=answer.get("network") or {},
+            collectives=answer.get("collectives") or {},
         )
 
     @cached_property

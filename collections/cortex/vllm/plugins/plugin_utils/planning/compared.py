@@ -25,7 +25,7 @@ RECORD_ONLY = frozenset(
 #: Fields of a body that stand for something a name was resolved to.
 _RESOLVED = ("image", "gpus", "env.NVIDIA_VISIBLE_DEVICES", "arguments.--revision", "arguments.--tokenizer-revision")
 #: What follows from any other difference: the directory of files of a generation.
-_CONSEQUENCES = ("labels.cortex.vllm.generation", "mounts./run/cortex-vllm")
+_CONSEQUENCES = ("labels.cortex.vllm.generation", "mounts./etc/nccl.conf", "mounts./run/cortex-vllm")
 
 
 @dataclasses.dataclass

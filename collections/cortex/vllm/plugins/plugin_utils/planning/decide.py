@@ -252,6 +252,8 @@ def _facts(ready: Prepared) -> dict[str, Any]:
     }
     if ready.memory is not None:
         facts["memory"] = ready.memory
+    if ready.ahead is not None:
+        facts["ahead"] = ready.ahead
     if ready.rendered is not None and ready.rendered.probe:
         probe = ready.rendered.probe
         facts["url"] = (

@@ -42,6 +42,7 @@ class Options:
     :ivar state_override: state for the named servers instead of the declared one
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
     :ivar collection_version: kept in the record
+    :ivar ahead: say what newer releases will say to each declaration
     :ivar now: the controller's time, seconds since the epoch; None leaves the clock unchecked
     """
 
@@ -53,6 +54,7 @@ class Options:
     state_override: str | None = None
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     collection_version: str = ""
+    ahead: bool = False
     now: float | None = None
     job_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

@@ -45,6 +45,7 @@ class Prepared:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     image_needed: bool = False
     memory: dict[str, Any] | None = None
+    ahead: list[dict[str, Any]] | None = None
 
     @property
     def active(self) -> bool:
@@ -198,7 +199,13 @@ def _salt(ready: Prepared, options: Options) -> str:
 def _render(ready: Prepared, observation: Observation, options: Options) -> None:
     """Render for the release in the image; what rendering refuses becomes findings."""
     spec, salt = ready.spec, _salt(ready, options)
-    host = {**observation.host, "engine": observation.engine, "gpus": observation.gpus}
+    host = {
+        **observation.host,
+        "engine": observation.engine,
+        "gpus": observation.gpus,
+        "network": observation.network,
+        "collectives": observation.collectives,
+    }
     try:
         facts = rendering.image_facts(spec.image, ready.image or {}, getattr(spec, "vllm_version", None))
         if spec.kind == "container":
@@ -208,6 +215,7 @@ def _render(ready: Prepared, observation: Observation, options: Options) -> None
             ready.rendered = rendering.render(
                 spec, facts, release, ready.gpus, options.state_dir, ready.model, salt, host
             )
+            ready.ahead = rendering.ahead(spec, release) if options.ahead else None
     except FindingsError as error:
         ready.findings += error.findings
         return

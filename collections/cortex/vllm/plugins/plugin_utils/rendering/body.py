@@ -77,6 +77,7 @@ class Process:
     """What runs inside: the part of a body that servers and plain containers make differently.
 
     :ivar launched: whether the launcher runs it
+    :ivar devices: devices of the host beside those that somebody declared
     :ivar ports: ``(address, host port, "8000/tcp")`` to publish
     :ivar healthcheck: of the body, if any
     """
@@ -87,6 +88,7 @@ class Process:
     files: list[dict[str, str]]
     ports: list[tuple[str, int, str]]
     launched: bool = True
+    devices: list[str] = field(default_factory=list)
     healthcheck: dict[str, Any] | None = None
 
 
@@ -212,9 +214,10 @@ def _host_config(
         config |= {"Memory": spec.memory, "MemorySwap": spec.memory}
     if spec.cpus is not None:
         config["NanoCpus"] = int(spec.cpus * NANO)
-    if spec.devices:
+    devices = [*spec.devices, *process.devices]
+    if devices:
         config["Devices"] = [
-            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in spec.devices
+            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in devices
         ]
     if gpus:
         config["DeviceRequests"] = [_device_request(spec, gpus, host)]

@@ -19,6 +19,7 @@ from . import linting
 from .arguments import arguments, inner_address
 from .asking import ask
 from .body import NANO, Process, Rendered, assemble, container_name, owner, restart_policy
+from .collectives import collectives
 from .environment import environment, gpu_environment
 from .files import HEALTH_TIMEOUT, health_check, launcher
 from .images import ImageFacts, release_findings
@@ -82,7 +83,9 @@ def render(
     state_dir = state_dir.rstrip("/")
     findings: list[Finding] = accepted(release_findings(spec, image), spec.accept)
     program = _program(spec, image, release)
-    rendered = arguments(spec, release, entrypoint=program, model=model)
+    together = collectives(spec, release, gpus, host)
+    findings += together.findings
+    rendered = arguments(spec, release, entrypoint=program, model=model, more=together.arguments)
     findings += rendered.findings
     subject = linting.Subject(spec, release, rendered.values, rendered.origins)
     findings += accepted(linting.lint(subject), spec.accept)
@@ -90,18 +93,23 @@ def render(
     files = [{"path": "launch.sh", "mode": "0555", "content": launcher(back_off=health is not None)}]
     if health is not None:
         files.append({"path": "health.sh", "mode": "0555", "content": health_check(health)})
+    files += together.files
     inner_port = inner_address(spec)[1]
     process = Process(
         entrypoint=program,
         argv=rendered.argv,
-        env=environment(spec, linting.environment(spec, release) | rendered.environment),
+        env=environment(spec, linting.environment(spec, release) | rendered.environment | together.environment),
         files=files,
         ports=[(address, port, f"{inner_port}/tcp") for address, port in spec.published()],
         healthcheck=_healthcheck(spec, model) if health is not None else None,
+        devices=together.devices,
     )
 
     def mounts(generation: str) -> list[Mount]:
-        return server_mounts(spec, image.id, state_dir, generation)
+        own = server_mounts(spec, image.id, state_dir, generation)
+        return sorted(
+            [*own, *together.mounts(own_files(spec, state_dir, generation).source)], key=lambda item: item.target
+        )
 
     body, generation, files, secrets = assemble(spec, image, process, gpus, mounts, salt, host, kind=spec.kind)
     return Rendered(
@@ -198,9 +206,7 @@ def render_container(
     )
 
 
-def probe(
-    spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Release | None = None
-) -> dict[str, Any]:
+def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Release | None = None) -> dict[str, Any]:
     """How the target proves that the server is ready (PROBE of the contract).
 
     :param release: decides how abilities beyond a completion are asked for

@@ -14,13 +14,14 @@ from typing import Any
 from .._pydantic import ValidationError, require
 from ..findings import Finding, FindingsError, errors
 from .across import check
+from .collectives import Nccl
 from .container import ContainerSpec
 from .errors import Place, findings_of
 from .server import ServerSpec, argument_name
 from .values import Problem, plain
 
 #: Fields whose mappings are merged with those of the defaults, at every depth. Other fields are replaced.
-MERGED = ("engine_args", "env", "request_defaults", "secrets", "labels", "probe", "log")
+MERGED = ("engine_args", "env", "request_defaults", "secrets", "labels", "probe", "log", "nccl")
 
 
 def load(
@@ -69,6 +70,20 @@ def load_container(written: Any, *, root: str = "") -> ContainerSpec:
     if spec is None or findings:
         raise FindingsError(_unique(findings))
     return spec
+
+
+def load_nccl(written: Any, *, root: str = "") -> Nccl:
+    """Validate ``nccl`` by itself.
+
+    :raises FindingsError: everything that is wrong with it
+    """
+    require()
+    findings: list[Finding] = []
+    made = _validated(Place(root, {} if written is None else written), Nccl, findings)
+    if made is None or findings:
+        raise FindingsError(_unique(findings))
+    result: Nccl = made
+    return result
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -166,7 +181,8 @@ def _validated(place: Place, model: Any, findings: list[Finding]) -> Any:
     except ValidationError as error:
         findings += findings_of(error, model, place)
         return None
-    spec._place = place
+    if hasattr(spec, "_place"):
+        spec._place = place
     return spec
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from .._pydantic import BeforeValidator, Field, field_validator, model_validator
 from .base import Declaration, Texts
+from .collectives import Nccl
 from .parts import Debug, Mount, Probe, looks_secret
 from .values import Address, Integer, Path, Problem, Problems, Text
 
@@ -202,6 +203,11 @@ class ServerSpec(Declaration):
         "takes by itself (from 0.22 on by the model).",
     )
     debug: Debug = Field(default=Debug(), description="What the server tells about itself, to look into a problem.")
+    nccl: Nccl | None = Field(
+        default=None,
+        description="How the GPUs of the server talk to each other. What is set is written where NCCL, torch and vLLM "
+        "read it; an empty mapping derives everything from the host.",
+    )
     entrypoint: Texts | None = Field(
         default=None, description="Program that takes the arguments. Default: the image's."
     )
