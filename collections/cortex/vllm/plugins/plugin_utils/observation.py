@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any
 
 from .findings import Finding, FindingsError
+from .model_needs import main, needs
 
 #: Version of the JSON between controller and target, see docs/contract.md.
 SCHEMA = 1
@@ -41,8 +42,7 @@ def container_name(server: str) -> str:
 
 def model_key(spec: Any) -> str:
     """A key for the model of ``spec``: servers of one model share one look at its files."""
-    parts = (getattr(spec, name, None) for name in ("model", "revision", "hub_cache"))
-    return "|".join(str(part or "") for part in parts)
+    return main(spec).key if getattr(spec, "model", None) else ""
 
 
 def wants_gpus(spec: Any) -> bool:
@@ -81,14 +81,9 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         if spec.state in INACTIVE_STATES:
             continue
         images[spec.image] = None
-        hub_cache = getattr(spec, "hub_cache", None)
-        if model_info and getattr(spec, "model", None):
-            models[model_key(spec)] = {
-                "key": model_key(spec),
-                "model": str(spec.model),
-                "revision": spec.revision,
-                "hub_cache": str(hub_cache) if hub_cache else None,
-            }
+        for need in needs(spec) if model_info else ():
+            if need.place is not None:
+                models[need.key] = need.question()
         paths.update(dict.fromkeys(mount_sources(spec)))
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
