@@ -85,12 +85,7 @@ def _models(models):
         return {}
     from ansible_collections.cortex.vllm.plugins.module_utils import model_files
 
-    seen = {}
-    for entry in models:
-        place = (entry["model"], entry.get("revision"), entry.get("hub_cache"))
-        if place not in seen:
-            seen[place] = model_files.look(*place)
-    return {entry["key"]: seen[(entry["model"], entry.get("revision"), entry.get("hub_cache"))] for entry in models}
+    return model_files.looks(models)
 
 
 def _gpus(module):

@@ -261,6 +261,12 @@ def port_findings(
             plan.findings.append(ports.taken(Subject(ready.spec, observation), port, entry))
 
 
+def _last_change(server: Any) -> dict[str, Any]:
+    """What the last replacement cost its clients, if it was one."""
+    last = server.history[0] if server.history else {}
+    return {"last_downtime": last["downtime"], "last_spent": last.get("spent")} if last.get("downtime") else {}
+
+
 def _facts(ready: Prepared) -> dict[str, Any]:
     """What a person wants to know about a server, beside the action."""
     committed, spec = ready.server.committed or {}, ready.spec
@@ -277,8 +283,11 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "health": dict(health) if health else None,
         "ready_seconds": ready.server.ready_seconds,
     }
+    facts.update(_last_change(ready.server))
     if ready.memory is not None:
         facts["memory"] = ready.memory
+    if ready.ahead is not None:
+        facts["ahead"] = ready.ahead
     if ready.rendered is not None and ready.rendered.probe:
         probe = ready.rendered.probe
         facts["url"] = (

@@ -45,6 +45,7 @@ class Options:
     :ivar saved: servers of a saved plan, which alone may be carried out; None: there is none
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
     :ivar collection_version: kept in the record
+    :ivar ahead: say what newer releases will say to each declaration
     :ivar now: the controller's time, seconds since the epoch; None leaves the clock unchecked
     """
 
@@ -59,6 +60,7 @@ class Options:
     saved: Mapping[str, Any] | None = None
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     collection_version: str = ""
+    ahead: bool = False
     now: float | None = None
     job_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

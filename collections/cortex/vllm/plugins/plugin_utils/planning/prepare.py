@@ -45,6 +45,7 @@ class Prepared:
     findings: list[Finding] = dataclasses.field(default_factory=list)
     image_needed: bool = False
     memory: dict[str, Any] | None = None
+    ahead: list[dict[str, Any]] | None = None
 
     @property
     def active(self) -> bool:
@@ -208,6 +209,7 @@ def _render(ready: Prepared, observation: Observation, options: Options) -> None
         **observation.host,
         "engine": observation.engine,
         "gpus": observation.gpus,
+        "storage_rate": observation.storage_rate,
         "network": observation.network,
         "collectives": observation.collectives,
     }
@@ -220,6 +222,7 @@ def _render(ready: Prepared, observation: Observation, options: Options) -> None
             ready.rendered = rendering.render(
                 spec, facts, release, ready.gpus, options.state_dir, ready.model, salt, host
             )
+            ready.ahead = rendering.ahead(spec, release) if options.ahead else None
     except FindingsError as error:
         ready.findings += error.findings
         return
