@@ -57,7 +57,7 @@ def wait_ready(ctx, ident, probe, order):
     ``order``: its ``start_timeout``, and how far that may be put off (``start_limit``, ``stall_timeout``).
     """
     inspect = patiently(ctx.engine.inspect, ident)
-    ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
+    ctx.redactor.add(ours.secrets(inspect))
     timeout = float(order.get("start_timeout") or 600.0)
     outcome = follow.until_ready(
         ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout,

@@ -20,8 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply), V(fetch) and V(image) do
-        nothing, and say so.
+      - The steps V(observe), V(watch), V(probe) and V(strangers) only read. In check mode V(apply), V(fetch), V(image)
+        and V(adopt) do nothing, and say so.
   diff_mode:
     support: none
   idempotent:
@@ -38,6 +38,8 @@ options:
       - fetch
       - probe
       - image
+      - strangers
+      - adopt
   request:
     description: What the step is asked for.
     type: dict
@@ -102,6 +104,25 @@ progress:
   description: Layers and bytes so far.
   type: dict
   returned: step is V(fetch)
+containers:
+  description: Containers that run vLLM and that this collection did not create, without secret values.
+  type: list
+  elements: dict
+  returned: step is V(strangers)
+missing:
+  description: Names that were asked for and that no such container has.
+  type: list
+  elements: str
+  returned: step is V(strangers)
+adopted:
+  description: Names of the servers whose containers were taken over now.
+  type: list
+  elements: str
+  returned: step is V(adopt)
+refused:
+  description: Why the others could not be, by name.
+  type: dict
+  returned: step is V(adopt)
 state:
   description: Whether the container is ready, loading, failed, absent or stopped.
   type: str
@@ -135,8 +156,14 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
+    if step == "strangers":
+        from ansible_collections.cortex.vllm.plugins.module_utils import adopting
+
+        return adopting.strangers(request, params)
     if module.check_mode:
         text = "check mode: nothing was done"
+        if step == "adopt":
+            return {"adopted": [], "refused": {}, "message": text}
         if step == "apply":
             return {"job": request.get("job"), "jobs": {}, "message": text}
         return {"done": False, "image_id": None, "message": text, "progress": {}}
@@ -144,6 +171,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import inside
 
         return inside.inside(request, params)
+    if step == "adopt":
+        from ansible_collections.cortex.vllm.plugins.module_utils import adopting
+
+        return adopting.adopt(request, params)
     if step == "fetch":
         from ansible_collections.cortex.vllm.plugins.module_utils import fetch
 
@@ -156,7 +187,11 @@ def run_step(module):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe", "image"]},
+            step={
+                "type": "str",
+                "required": True,
+                "choices": ["observe", "apply", "watch", "fetch", "probe", "image", "strangers", "adopt"],
+            },
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
             **connection.CONNECTION,
