@@ -130,7 +130,7 @@ def _placeholders(secrets: Mapping[str, Any]) -> dict[str, Any]:
 
 def _name(container: str, labels: Mapping[str, str], taken: frozenset[str]) -> str:
     """The service of a compose file, else the container's own name; never one that is taken."""
-    name = labels.get("com.docker.compose.service") or container.removeprefix("cortex-vllm-")
+    name = labels.get(f"{settings.COMPOSE}service") or container.removeprefix("cortex-vllm-")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:60] or "server"
     number, candidate = 2, name
     while candidate in taken:
@@ -167,7 +167,7 @@ def _model(written: dict[str, Any], values: dict[str, Any], mounts: Mounts, made
     model = str(option or tag or "")
     if not model:
         text = "no model is named: vLLM takes its own default then"
-        made.findings.append(Finding("adopt.model", "error", text, f"{field}.model", "Declare it by hand."))
+        made.findings.append(Finding("adopt.no-model", "error", text, f"{field}.model", "Declare it by hand."))
         return
     names = values.pop("served_model_name", None)
     written["model"] = _host_path(model, "model", mounts, made, field)
@@ -248,4 +248,3 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, (list, tuple)):
         return [text for item in value for text in _texts(item)]
     return []
-

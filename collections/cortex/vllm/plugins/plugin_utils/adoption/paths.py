@@ -32,7 +32,7 @@ class Mounts:
                 if item.get("Type", "bind") != "bind":
                     return None
                 self._used.add(target)
-                return posixpath.normpath(f"{item.get('Source')}/{path[len(target):]}")
+                return posixpath.normpath(f"{item.get('Source')}/{path[len(target) :]}")
         return None
 
     def use(self, path: str) -> None:

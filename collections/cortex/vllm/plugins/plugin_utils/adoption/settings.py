@@ -17,6 +17,8 @@ from ..gpu_selection import parse
 
 #: What Docker takes without being told.
 _SHM, _LOG = 64 << 20, {"json-file", "local", ""}
+#: What begins the labels that compose writes.
+COMPOSE = "com.docker.compose."
 
 
 def address(values: dict[str, Any], inspect: Mapping[str, Any], findings: list[Finding], field: str) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def limits(config: Mapping[str, Any], host: Mapping[str, Any], image: Mapping[st
     labels = {
         key: value
         for key, value in (config.get("Labels") or {}).items()
-        if (image.get("Labels") or {}).get(key) != value and not key.startswith("com.docker.compose.")
+        if (image.get("Labels") or {}).get(key) != value and not key.startswith(COMPOSE)
     }
     if labels:
         found["labels"] = labels

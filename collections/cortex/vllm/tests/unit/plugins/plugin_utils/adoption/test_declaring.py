@@ -168,7 +168,7 @@ def test_whatever_wraps_it(words, served):
         ({"Cmd": ["sleep", "1"], "Entrypoint": []}, "adopt.command"),
         ({"Cmd": ["bash", "-c", "vllm serve 'broken"], "Entrypoint": []}, "adopt.command"),
         ({"Cmd": ["/m", "--no-such-flag", "1"]}, "adopt.arguments"),
-        ({"Cmd": ["--dtype", "half"]}, "adopt.model"),
+        ({"Cmd": ["--dtype", "half"]}, "adopt.no-model"),
         ({"Cmd": ["/inside"]}, "adopt.path"),
         ({"Cmd": ["/m", "--config", "/m/serve.yaml"]}, "argument.reserved"),
     ],
