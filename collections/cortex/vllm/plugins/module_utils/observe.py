@@ -57,6 +57,8 @@ def observe(request, params, module):
         "gpus": _gpus(module) if request.get("gpus") else None,
         "servers": servers,
     }
+    if request.get("network"):
+        answer.update(_network(module, state_dir))
     _name_holders(answer["ports"], inspects)
     by_name = {entry["Name"].lstrip("/"): entry for entry in inspects}
     asked = []
@@ -83,18 +85,19 @@ def _models(models):
         return {}
     from ansible_collections.cortex.vllm.plugins.module_utils import model_files
 
-    seen = {}
-    for entry in models:
-        place = (entry["model"], entry.get("revision"), entry.get("hub_cache"))
-        if place not in seen:
-            seen[place] = model_files.look(*place)
-    return {entry["key"]: seen[(entry["model"], entry.get("revision"), entry.get("hub_cache"))] for entry in models}
+    return model_files.looks(models)
 
 
 def _gpus(module):
     from ansible_collections.cortex.vllm.plugins.module_utils import gpus
 
     return gpus.look(module)
+
+
+def _network(module, state_dir):
+    from ansible_collections.cortex.vllm.plugins.module_utils import network
+
+    return {"network": network.look(module), "collectives": network.measured(state_dir)}
 
 
 def _containers(engine, short, request):

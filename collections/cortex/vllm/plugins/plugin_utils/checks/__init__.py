@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..findings import Finding
-from . import clock, cuda, disk, engine, gpus, image, memory, model, parallel, paths, ports, quantization, support
+from . import clock, cuda, disk, engine, gguf, gpus, image, memory, model, parallel, paths, ports, quantization, support
 from .context import Findings, Host, Server
 
 HOST: tuple[Callable[[Host], Findings], ...] = (engine.check, disk.check, clock.check)
 SERVER: tuple[Callable[[Server], Findings], ...] = (
     image.check,
     model.check,
+    gguf.check,
     paths.check,
     gpus.check,
     cuda.check,
