@@ -41,20 +41,30 @@ HEAD = """# What the diagnosis knows
 
 <!-- Made by tools/docs_diagnosis.py from plugin_utils/diagnosis/rules. Do not edit. -->
 
-A log and an exit state become a cause, the lines it rests on, an explanation and what to change
-(`cortex.vllm.diagnose`; every converge and `cortex.vllm.ready` use the same). The reader takes off what carried the log (docker and
-kubectl timestamps, compose, journald, JSON drivers, colours, Ray, torch's rank prefixes), judges the last start that is in it, follows
-exceptions through the wrappers around them, and knows requests that failed, warnings that alarm and tracebacks that were survived
-from the end of a server. What no rule knows stays `start.unknown`, with the lines that tell most. A log that shows neither an error nor
-readiness is `loading`: neither failed nor healthy.
+A log and an exit state become a cause, the lines it rests on, an explanation and what to change: by
+`cortex.vllm.diagnose`, after every
+failed start, and in `cortex.vllm.ready`. The reader
 
-Exit states alone say: 0 after readiness `server.engine-died`, 2 a refused argument, 126 and 127 `image.entrypoint`, 130 and 143
-`server.stopped`, 132 `host.cpu`, 134 and 139 `start.crashed`, 135 `memory.shm`, 137 `server.killed` or, when the engine says so,
+- takes off what carried the log: docker and kubectl timestamps, compose, journald, JSON drivers, colours, Ray,
+  torch's rank prefixes;
+- judges the last start that is in it, and says what became of the one before;
+- follows exceptions through the wrappers around them to the first true one, whichever process wrote it;
+- tells requests that failed, warnings that alarm and tracebacks that were survived from the end of a server.
+
+What no rule knows stays `start.unknown`, with the lines that tell most. A log that shows neither an error nor
+readiness is `loading`:
+neither failed nor healthy.
+
+Exit states alone say: 0 after readiness `server.engine-died`, 126 and 127 `image.entrypoint`, 130 and 143
+`server.stopped`,
+132 `host.cpu`, 134 and 139 `start.crashed`, 135 `memory.shm`, 137 `server.killed` or, when the engine says so,
 `memory.oom-killed`.
 
-{count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may vary. A code is explained in
-[troubleshooting.md](troubleshooting.md); several rules share one. *Strength*: a general rule counts only when no telling one fits, a
-consequence only when nothing else is known.
+{count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may
+vary. A code is
+explained in [troubleshooting.md](troubleshooting.md); several rules share one. A *general* rule counts only when no
+telling one fits, a
+*consequence* only when nothing else is known.
 """
 
 

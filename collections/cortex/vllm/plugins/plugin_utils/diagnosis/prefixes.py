@@ -32,6 +32,8 @@ _TIMESTAMP = re.compile(
     r"^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
     r"(?P<cri>\s+(?:stdout|stderr)\s+[FP])?(?:\s|$)"
 )
+#: Seconds since the start, as recorders of logs write them: ``  33.70 text``.
+_SECONDS = re.compile(r"^ {0,6}\d{1,6}\.\d\d (?=\S)")
 #: docker compose logs: ``vllm-1  | text``.
 _COMPOSE = re.compile(r"^(?P<service>[A-Za-z0-9][\w.@-]{0,120}?)\s*\|(?:\s|$)")
 #: kubectl logs --prefix: ``[pod/vllm-0/server] text``.
@@ -71,7 +73,7 @@ def _without(text: str) -> tuple[str, str]:
                 break
             text = inner
             continue
-        found = _JOURNAL.match(text) or _TIMESTAMP.match(text) or _POD.match(text)
+        found = _JOURNAL.match(text) or _TIMESTAMP.match(text) or _POD.match(text) or _SECONDS.match(text)
         if found is None and not _OWN.match(text):
             found = _COMPOSE.match(text)
         if found is None:
