@@ -20,8 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply), V(fetch) and V(image) do
-        nothing, and say so.
+      - The steps V(observe), V(watch), V(probe) and V(evidence) only read. In check mode V(apply), V(fetch) and
+        V(image) do nothing, and say so.
   diff_mode:
     support: none
   idempotent:
@@ -38,6 +38,7 @@ options:
       - fetch
       - probe
       - image
+      - evidence
   request:
     description: What the step is asked for.
     type: dict
@@ -106,6 +107,10 @@ state:
   description: Whether the container is ready, loading, failed, absent or stopped.
   type: str
   returned: step is V(probe)
+evidence:
+  description: Log, state and inspect of a container, and what our jobs wrote about it, without secrets.
+  type: dict
+  returned: step is V(evidence)
 message:
   description: What there is to say about it.
   type: str
@@ -117,6 +122,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cortex.vllm.plugins.module_utils import connection, files
 
 SCHEMA = 1
+STEPS = ["observe", "apply", "watch", "fetch", "probe", "image", "evidence"]
 
 
 def run_step(module):
@@ -135,6 +141,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
+    if step == "evidence":
+        from ansible_collections.cortex.vllm.plugins.module_utils import evidence
+
+        return {"evidence": evidence.evidence(request, params)}
     if module.check_mode:
         text = "check mode: nothing was done"
         if step == "apply":
@@ -156,7 +166,7 @@ def run_step(module):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe", "image"]},
+            step={"type": "str", "required": True, "choices": STEPS},
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
             **connection.CONNECTION,
