@@ -38,7 +38,7 @@ PLAY = """
     - {cortex.vllm.model: {model: "%(root)s/m", tokenizer_from: org/none}, register: nowhere, ignore_errors: true}
     - ansible.builtin.copy:
         dest: "%(root)s/results.json"
-        content: "{{ dict(names | zip([broken, foreseen, made, again, whole, missing, typo, alone, nowhere])) | to_json }}"
+        content: "{{ dict(names | zip(names | map('extract', vars))) | to_json }}"
         mode: "0600"
       vars:
         names: [broken, foreseen, made, again, whole, missing, typo, alone, nowhere]

@@ -44,10 +44,8 @@ class ActionModule(_action.BrainsAction):
     ) -> dict[str, t.Any]:
         _action.refuse_unknown(self._task.args, self.SPEC)
         if options["tokenizer_id"] and not options["tokenizer_from"]:
-            text = "names the tokenizer that is copied, and none is"
-            raise FindingsError(
-                [Finding("option.conflict", "error", text, "tokenizer_id", "Write tokenizer_from too.")]
-            )
+            text, fix = "names the tokenizer that is copied, and none is", "Write tokenizer_from too."
+            raise FindingsError([Finding("option.conflict", "error", text, "tokenizer_id", fix)])
         make = {name: options[name] for name in MAKE}
         state_dir = options["state_dir"]
         request = {"schema": model_steps.SCHEMA, "state_dir": state_dir, "do": "plan", "make": make}

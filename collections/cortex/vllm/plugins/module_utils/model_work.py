@@ -5,7 +5,7 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The step ``model``: looks at models in one call, and what takes long (hashing, copying) as a detached job in slices."""
+"""The step ``model``: looks at models in one call; what takes long, hashing and copying, in a detached job."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ version_added: 0.1.0
 description:
   - Brings together what a host or a store that it has mounted already holds. Copies a tokenizer or configuration beside
     weights that came without, repairs refs of the Hub cache, and copies or links a model from a shared store.
-  - A model that is complete is left alone. That is one call. What is copied is copied in a job of its own on the target,
-    which is followed with its progress. Each file appears whole or not at all, and a task that was interrupted goes on
+  - A model that is complete is left alone. That is one call. Copying is done in a job of its own on the target, which
+    is followed with its progress. Each file appears whole or not at all, and a task that was interrupted goes on
     where it stopped.
   - Nothing is downloaded.
   - The task fails when the model is not complete afterwards, with the same findings as M(cortex.vllm.model_info).
@@ -54,8 +54,8 @@ options:
     type: path
   source:
     description:
-      - A store on the host, such as a network mount, from which the model is taken. For a model of the Hub it is another
-        hub cache, of which the asked revision alone is taken; for a path it is the directory that holds the files.
+      - A store on the host, such as a network mount, from which the model is taken. For a model of the Hub it is
+        another hub cache, of which the asked revision alone is taken; for a path it is the directory that holds the files.
     type: path
   method:
     description:

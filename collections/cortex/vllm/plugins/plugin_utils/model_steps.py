@@ -4,7 +4,7 @@
 
 # Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use it directly from other collections.
-"""Looks at models and work on them through step ``model``: progress, what is told of it, and what a change looks like."""
+"""Looks at models and work on them through step ``model``: progress, what is told, what a change looks like."""
 
 from __future__ import annotations
 
