@@ -50,6 +50,7 @@ class Settings:
     check_mode: bool = False
     diff: bool = False
     address: str = ""
+    pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
 
     @property
@@ -197,7 +198,7 @@ class Converge:
         return seen, plan
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        request = observing.query(self.specs, self.settings.state_dir)
+        request = observing.query(self.specs, self.settings.state_dir, pulse=self.settings.pulse)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
         return seen, planning.plan(self.specs, seen, self._options())

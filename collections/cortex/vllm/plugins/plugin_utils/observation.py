@@ -61,15 +61,25 @@ def mount_sources(spec: Any) -> list[str]:
     return [str(source) for source in sources if source and str(source).startswith("/")]
 
 
-def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info: bool = True) -> dict[str, Any]:
+def query(
+    specs: Iterable[Any],
+    state_dir: str,
+    health: bool = True,
+    model_info: bool = True,
+    pulse: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Build the request of step ``observe`` for all servers of one host.
 
     :param specs: declarations of the host (``spec.ServerSpec``), removed ones included
     :param state_dir: absolute path on the host
     :param health: ask running servers for their health (2 s at most, all at once)
     :param model_info: look at the model files
+    :param pulse: how to watch for tokens (``window``, ``token``, ``token_timeout``), of all servers; without it only
+        those are watched that may be restarted when they hang
     :returns: the request, as docs/contract.md says
     """
+    specs = list(specs)
+    watched = [spec.name for spec in specs if pulse is not None or getattr(spec, "restart_when_hung", False)]
     servers: list[dict[str, str]] = []
     images: dict[str, None] = {}
     models: dict[str, dict[str, Any]] = {}
@@ -88,7 +98,7 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
         network = network or wants_network(spec)
-    request = {
+    request: dict[str, Any] = {
         "schema": SCHEMA,
         "state_dir": str(state_dir),
         "servers": servers,
@@ -99,6 +109,8 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         "gpus": gpus,
         "health": health,
     }
+    if watched and health:
+        request["pulse"] = {**(pulse or {}), "servers": watched}
     # Only where it is wanted: who does not talk between GPUs is not asked for it.
     return {**request, "network": True} if network else request
 
@@ -230,6 +242,11 @@ class Server:
     def live_job(self) -> Mapping[str, Any] | None:
         """The job that works on this server now: it holds the lock and has not written its ``done``."""
         return self.job if self.locked and self.job and not self.job.get("done") else None
+
+    @property
+    def failed_starts(self) -> int:
+        """Starts in a row without a healthy moment, the present one included."""
+        return int(self.raw.get("failed_starts") or 0)
 
     @property
     def health(self) -> Mapping[str, Any] | None:
