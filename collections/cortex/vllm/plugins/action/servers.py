@@ -20,6 +20,7 @@ class ActionModule(_action.ConvergingAction):
         "state": {"type": "str", "choices": ["started", "stopped", "absent"]},
         "steps": {"type": "list", "elements": "str", "choices": list(converge.STEPS), "default": list(converge.STEPS)},
         "accept": {"type": "list", "elements": "str", "default": []},
+        "contract": {"type": "bool", "default": False},
     }
     DECLARATIONS = ("servers", "defaults")
 
@@ -38,5 +39,6 @@ class ActionModule(_action.ConvergingAction):
             prune=options["prune"],
             state=options["state"],
             steps=tuple(options["steps"]),
+            contract=options["contract"],
         )
         return self.converge(specs, settings, options, remote)

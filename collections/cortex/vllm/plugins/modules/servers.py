@@ -75,6 +75,13 @@ options:
     elements: str
     choices: [prefetch, start, replace, stop, remove]
     default: [prefetch, start, replace, stop, remove]
+  contract:
+    description:
+      - Also judge the host itself, whatever is declared. Driver, libraries, fabric manager and container toolkit agree,
+        CDI specifications are current, GPUs are healthy and held by nobody else.
+      - It reads more than a converge needs, the kernel's messages among it.
+    type: bool
+    default: false
   accept:
     description: Codes of findings that a person has decided to live with, for all declarations.
     type: list

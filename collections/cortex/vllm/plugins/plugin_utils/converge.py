@@ -51,6 +51,7 @@ class Settings:
     diff: bool = False
     address: str = ""
     collection_version: str = ""
+    contract: bool = False
 
     @property
     def plan_only(self) -> bool:
@@ -197,7 +198,7 @@ class Converge:
         return seen, plan
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        request = observing.query(self.specs, self.settings.state_dir)
+        request = observing.query(self.specs, self.settings.state_dir, contract=self.settings.contract)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
         return seen, planning.plan(self.specs, seen, self._options())
@@ -213,6 +214,7 @@ class Converge:
             state_override=settings.state,
             collection_version=settings.collection_version,
             now=time.time(),
+            check=settings.check_mode,
         )
 
     def _tags(self, seen: observing.Observation) -> list[str]:

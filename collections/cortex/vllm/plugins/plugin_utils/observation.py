@@ -56,13 +56,16 @@ def mount_sources(spec: Any) -> list[str]:
     return [str(source) for source in sources if source and str(source).startswith("/")]
 
 
-def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info: bool = True) -> dict[str, Any]:
+def query(
+    specs: Iterable[Any], state_dir: str, health: bool = True, model_info: bool = True, contract: bool = False
+) -> dict[str, Any]:
     """Build the request of step ``observe`` for all servers of one host.
 
     :param specs: declarations of the host (``spec.ServerSpec``), removed ones included
     :param state_dir: absolute path on the host
     :param health: ask running servers for their health (2 s at most, all at once)
     :param model_info: look at the model files
+    :param contract: read what the contract check judges, whatever is declared
     :returns: the request, as docs/contract.md says
     """
     servers: list[dict[str, str]] = []
@@ -97,6 +100,7 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         "ports": [{"address": address, "port": port} for address, port in ports],
         "gpus": gpus,
         "health": health,
+        **({"contract": True} if contract else {}),
     }
 
 
@@ -256,6 +260,8 @@ class Observation:
     ports: Mapping[str, Mapping[str, Any] | None]
     gpus: Mapping[str, Any]
     servers: Mapping[str, Server]
+    #: What the contract check judges; None when it was not asked for.
+    contract: Mapping[str, Any] | None = None
 
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> Observation:
@@ -289,6 +295,7 @@ class Observation:
             ports=answer.get("ports") or {},
             gpus=answer.get("gpus") or {},
             servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
+            contract=answer.get("contract"),
         )
 
     @cached_property

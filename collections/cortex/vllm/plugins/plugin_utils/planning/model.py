@@ -43,6 +43,7 @@ class Options:
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
     :ivar collection_version: kept in the record
     :ivar now: the controller's time, seconds since the epoch; None leaves the clock unchecked
+    :ivar check: nothing will be done: a missing engine that somebody accepts is one that comes before this in earnest
     """
 
     state_dir: str = "/var/lib/cortex-vllm"
@@ -55,6 +56,7 @@ class Options:
     collection_version: str = ""
     now: float | None = None
     job_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    check: bool = False
 
     def allows(self, action: str) -> bool:
         """Whether the steps of this task include an action."""
