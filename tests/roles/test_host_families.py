@@ -94,7 +94,8 @@ class Host:
          " docker.io iptables python3-docker systemd-timesyncd"),
         ("rhel-9", {"host_driver_source": "vendor", "host_engine_source": "vendor", "host_nvswitch": True},
          "nvidia-driver-cuda kmod-nvidia-open-dkms kernel-devel-5.14.0-570.el9.x86_64 kernel-headers"
-         " nvidia-persistenced nvidia-fabricmanager nvidia-container-toolkit docker-ce docker-ce-cli containerd.io python3-docker chrony"),
+         " nvidia-persistenced nvidia-fabricmanager nvidia-container-toolkit docker-ce docker-ce-cli containerd.io"
+         " python3-docker chrony"),
         ("rhel-9", {"host_gpu": False, "host_engine": "podman"}, "podman nftables python3-docker chrony"),
         ("rhel-9", {"host_manage": dict.fromkeys(["driver", "toolkit", "persistence", "time"], False),
                     "host_engine": "podman"}, "podman nftables python3-docker"),
