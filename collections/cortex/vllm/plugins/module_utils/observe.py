@@ -59,6 +59,8 @@ def observe(request, params, module):
     }
     if request.get("contract"):
         answer["contract"] = _contract(module, engine, facts, answer["gpus"]["devices"])
+    if request.get("network"):
+        answer.update(_network(module, state_dir))
     _name_holders(answer["ports"], inspects)
     by_name = {entry["Name"].lstrip("/"): entry for entry in inspects}
     asked = []
@@ -85,12 +87,7 @@ def _models(models):
         return {}
     from ansible_collections.cortex.vllm.plugins.module_utils import model_files
 
-    seen = {}
-    for entry in models:
-        place = (entry["model"], entry.get("revision"), entry.get("hub_cache"))
-        if place not in seen:
-            seen[place] = model_files.look(*place)
-    return {entry["key"]: seen[(entry["model"], entry.get("revision"), entry.get("hub_cache"))] for entry in models}
+    return model_files.looks(models)
 
 
 def _gpus(module):
@@ -107,6 +104,12 @@ def _contract(module, engine, facts, devices):
     except EngineError as exc:
         facts["warnings"].append("the engine could not name the containers on the GPUs: {0}".format(exc.message))
         return host_facts.look(module)
+
+
+def _network(module, state_dir):
+    from ansible_collections.cortex.vllm.plugins.module_utils import network
+
+    return {"network": network.look(module), "collectives": network.measured(state_dir)}
 
 
 def _containers(engine, short, request):

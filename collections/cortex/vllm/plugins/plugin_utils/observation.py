@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any
 
 from .findings import Finding, FindingsError
+from .model_needs import main, needs
 
 #: Version of the JSON between controller and target, see docs/contract.md.
 SCHEMA = 1
@@ -41,13 +42,17 @@ def container_name(server: str) -> str:
 
 def model_key(spec: Any) -> str:
     """A key for the model of ``spec``: servers of one model share one look at its files."""
-    parts = (getattr(spec, name, None) for name in ("model", "revision", "hub_cache"))
-    return "|".join(str(part or "") for part in parts)
+    return main(spec).key if getattr(spec, "model", None) else ""
 
 
 def wants_gpus(spec: Any) -> bool:
     """Whether the declaration asks for any GPU."""
     return bool(getattr(spec, "gpus", None))
+
+
+def wants_network(spec: Any) -> bool:
+    """Whether it matters to the declaration which interfaces and adapters the host has."""
+    return getattr(spec, "nccl", None) is not None
 
 
 def mount_sources(spec: Any) -> list[str]:
@@ -73,24 +78,20 @@ def query(
     models: dict[str, dict[str, Any]] = {}
     paths: dict[str, None] = {}
     ports: dict[tuple[str, int], None] = {}
-    gpus = False
+    gpus = network = False
     for spec in specs:
         servers.append({"name": spec.name, "container_name": container_name(spec.name)})
         if spec.state in INACTIVE_STATES:
             continue
         images[spec.image] = None
-        hub_cache = getattr(spec, "hub_cache", None)
-        if model_info and getattr(spec, "model", None):
-            models[model_key(spec)] = {
-                "key": model_key(spec),
-                "model": str(spec.model),
-                "revision": spec.revision,
-                "hub_cache": str(hub_cache) if hub_cache else None,
-            }
+        for need in needs(spec) if model_info else ():
+            if need.place is not None:
+                models[need.key] = need.question()
         paths.update(dict.fromkeys(mount_sources(spec)))
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
-    return {
+        network = network or wants_network(spec)
+    request = {
         "schema": SCHEMA,
         "state_dir": str(state_dir),
         "servers": servers,
@@ -102,6 +103,8 @@ def query(
         "health": health,
         **({"contract": True} if contract else {}),
     }
+    # Only where it is wanted: who does not talk between GPUs is not asked for it.
+    return {**request, "network": True} if network else request
 
 
 def hashed(salt: str, value: str) -> str:
@@ -236,6 +239,17 @@ class Server:
     def health(self) -> Mapping[str, Any] | None:
         return self.raw.get("health")
 
+    def start_like(self, image_id: str | None, model: str | None) -> dict[str, Any] | None:
+        """How a start of this image and model went on this host, newest first: ``{seconds, phases, bytes}``."""
+        for entry in self.history:
+            if entry.get("ready_seconds") and (entry.get("image_id"), entry.get("model")) == (image_id, model):
+                return {
+                    "seconds": float(entry["ready_seconds"]),
+                    "phases": dict(entry.get("phases") or {}),
+                    "bytes": entry.get("bytes"),
+                }
+        return None
+
     @property
     def ready_seconds(self) -> float | None:
         """Seconds that the start took last time, for the time left."""
@@ -262,6 +276,8 @@ class Observation:
     servers: Mapping[str, Server]
     #: What the contract check judges; None when it was not asked for.
     contract: Mapping[str, Any] | None = None
+    network: Mapping[str, Any] = field(default_factory=dict)
+    collectives: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> Observation:
@@ -296,6 +312,8 @@ class Observation:
             gpus=answer.get("gpus") or {},
             servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
             contract=answer.get("contract"),
+            network=answer.get("network") or {},
+            collectives=answer.get("collectives") or {},
         )
 
     @cached_property
@@ -313,6 +331,26 @@ class Observation:
     def container(self, server: str) -> Container | None:
         """The container of a server: by its name, never by a guess."""
         return self.by_name.get(container_name(server))
+
+    def start_like(self, name: str, image_id: str | None, model: str | None) -> dict[str, Any] | None:
+        """How a start of this image and model went: of this server, else of another one on this host."""
+        others = (server for other, server in self.servers.items() if other != name)
+        found = (server.start_like(image_id, model) for server in (self.server(name), *others))
+        return next((entry for entry in found if entry), None)
+
+    @cached_property
+    def storage_rate(self) -> float | None:
+        """Bytes a second at which weights were read here, the slowest of what is remembered; None without memory.
+
+        Small models say nothing: their time goes into everything but reading.
+        """
+        rates = [
+            entry["bytes"] / entry["phases"]["loading weights"]
+            for server in self.servers.values()
+            for entry in server.history
+            if (entry.get("bytes") or 0) >= 1 << 30 and (entry.get("phases") or {}).get("loading weights")
+        ]
+        return min(rates) if rates else None
 
     def image(self, reference: str) -> Mapping[str, Any] | None:
         """The image entry of a reference or an id; None when the host does not have it."""

@@ -33,6 +33,16 @@ COLUMNS = (
     ("waiting", "WAITING"),
     ("drift", "DRIFT"),
 )
+#: Columns of what newer releases will say to the declarations.
+AHEAD = (
+    ("server", "SERVER"),
+    ("setting", "SETTING"),
+    ("from", "FROM"),
+    ("until", "UNTIL"),
+    ("kind", "WHAT"),
+    ("message", "WHY"),
+    ("fix", "DO"),
+)
 #: A cell longer than this is cut in the middle, so that a line stays a line.
 WIDEST = 44
 
@@ -70,20 +80,30 @@ def rows(host: str, address: str, specs: Iterable[Any], plan: Any, seen: Any) ->
     return found
 
 
-def table(items: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]] = COLUMNS) -> list[str]:
+def table(
+    items: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str]] = COLUMNS, widest: int = WIDEST
+) -> list[str]:
     """Lines of a table; columns in which no row says anything are left out.
+
+    :param widest: longer cells are cut in the middle
 
     >>> table([{"a": 1, "b": ""}], (("a", "A"), ("b", "B")))
     ['A', '1']
     """
-    used = [(key, title) for key, title in columns if any(_cell(item.get(key)) for item in items)]
+    used = [(key, title) for key, title in columns if any(_cell(item.get(key), widest) for item in items)]
     if not used:
         return []
     cells = [[title for _key, title in used]] + [
-        [_cell(item.get(key)) or "-" for key, _title in used] for item in items
+        [_cell(item.get(key), widest) or "-" for key, _title in used] for item in items
     ]
     widths = [max(len(line[index]) for line in cells) for index in range(len(used))]
     return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def ahead_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What newer releases will say to the declarations: the nearest release of a server first, nothing cut short."""
+    shown = [{**row, "from": row["release"], "fix": row["fix"] and str(row["fix"]).rstrip(".")} for row in rows]
+    return table(shown, AHEAD, widest=400)
 
 
 def difference_texts(differences: Iterable[Any]) -> list[str]:
@@ -101,11 +121,11 @@ def _names(differences: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, widest: int) -> str:
     if value is None or value is False:
         return ""
     text = "yes" if value is True else str(value)
-    return text if len(text) <= WIDEST else f"{text[: WIDEST // 2 - 1]}…{text[-(WIDEST // 2) :]}"
+    return text if len(text) <= widest else f"{text[: widest // 2 - 1]}…{text[-(widest // 2) :]}"
 
 
 def _state(container: Any) -> str:

@@ -21,6 +21,7 @@ from . import (
     cuda,
     disk,
     engine,
+    gguf,
     gpus,
     host_driver,
     host_gpus,
@@ -47,6 +48,7 @@ HOST: tuple[Callable[[Host], Findings], ...] = (
 SERVER: tuple[Callable[[Server], Findings], ...] = (
     image.check,
     model.check,
+    gguf.check,
     paths.check,
     gpus.check,
     cuda.check,
