@@ -55,9 +55,11 @@ def observe(request, params, module):
         "models": _models(request.get("models")),
         "paths": {path: paths.look(path) for path in request.get("paths") or []},
         "ports": ports.look(request.get("ports") or [], short),
-        "gpus": _gpus(module) if request.get("gpus") else None,
+        "gpus": _gpus(module) if request.get("gpus") or request.get("contract") else None,
         "servers": servers,
     }
+    if request.get("contract"):
+        answer["contract"] = _contract(module, engine, facts, answer["gpus"]["devices"])
     if request.get("network"):
         answer.update(_network(module, state_dir))
     _name_holders(answer["ports"], inspects)
@@ -94,6 +96,16 @@ def _gpus(module):
     from ansible_collections.cortex.vllm.plugins.module_utils import gpus
 
     return gpus.look(module)
+
+
+def _contract(module, engine, facts, devices):
+    from ansible_collections.cortex.vllm.plugins.module_utils import host_facts
+
+    try:
+        return host_facts.look(module, engine, devices)
+    except EngineError as exc:
+        facts["warnings"].append("the engine could not name the containers on the GPUs: {0}".format(exc.message))
+        return host_facts.look(module)
 
 
 def _network(module, state_dir):

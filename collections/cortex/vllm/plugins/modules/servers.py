@@ -62,9 +62,27 @@ options:
     choices: [ignore, report, remove]
     default: report
   state:
-    description: Overrides the C(state) of every declaration that O(only) leaves in.
+    description:
+      - Overrides the C(state) of every declaration that O(only) leaves in.
+      - V(restarted) restarts servers as they are. Changed declarations and moved images wait for the next converge;
+        what is declared stopped, or is not there, stays so.
     type: str
-    choices: [started, stopped, absent]
+    choices: [started, restarted, stopped, absent]
+  holds:
+    description:
+      - What is left alone on this host, whichever server it belongs to. A list of mappings with C(reason), and
+        maybe C(until) (a date or time, ISO 8601, UTC) and C(gpus) (indexes or UUIDs). Without C(gpus) it is the whole
+        host.
+      - Servers under a hold are neither started nor stopped nor replaced nor removed. A count of GPUs is never served
+        with a held one.
+    type: raw
+    default: []
+  plan:
+    description:
+      - A plan on the controller that was kept by the playbook C(cortex.vllm.check) (C(-e vllm_plan_out=FILE)).
+      - Where something else would be done now, because a declaration, the host or an image changed since, nothing is
+        touched, and the task fails with the finding V(plan.changed).
+    type: path
   steps:
     description:
       - What may be done. The plan always sees everything.
@@ -80,6 +98,13 @@ options:
       - Whether all servers that have requests are watched for tokens, as M(cortex.vllm.watchdog) does it, for ten
         seconds at most.
       - Servers that declare C(restart_when_hung) are watched in any case.
+    type: bool
+    default: false
+  contract:
+    description:
+      - Also judge the host itself, whatever is declared. Driver, libraries, fabric manager and container toolkit agree,
+        CDI specifications are current, GPUs are healthy and held by nobody else.
+      - It reads more than a converge needs, the kernel's messages among it.
     type: bool
     default: false
   accept:
@@ -116,6 +141,20 @@ EXAMPLES = r"""
         model: BAAI/bge-m3
         gpus: [1]
         server_port: 8001
+
+- name: Restart one server as it is
+  cortex.vllm.servers:
+    servers: "{{ vllm_servers }}"
+    only: [chat]
+    state: restarted
+
+- name: Leave GPU 3 alone, whoever uses it
+  cortex.vllm.servers:
+    servers: "{{ vllm_servers }}"
+    holds:
+      - reason: waits for its replacement
+        until: "2026-12-31"
+        gpus: [3]
 
 - name: Begin on every host, without holding a fork while models load
   cortex.vllm.servers:

@@ -52,6 +52,9 @@ class Settings:
     address: str = ""
     pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
+    contract: bool = False
+    holds: tuple[Any, ...] = ()
+    saved: Mapping[str, Any] | None = None
 
     @property
     def plan_only(self) -> bool:
@@ -198,7 +201,8 @@ class Converge:
         return seen, plan
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        request = observing.query(self.specs, self.settings.state_dir, pulse=self.settings.pulse)
+        settings = self.settings
+        request = observing.query(self.specs, settings.state_dir, pulse=settings.pulse, contract=settings.contract)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
         return seen, planning.plan(self.specs, seen, self._options())
@@ -211,10 +215,14 @@ class Converge:
             prune=settings.prune,
             update=settings.update,
             steps=list(settings.steps if not settings.plan_only else STEPS),
-            state_override=settings.state,
+            state_override=None if settings.state == "restarted" else settings.state,
+            restart=settings.state == "restarted",
+            holds=settings.holds,
+            saved=settings.saved,
             collection_version=settings.collection_version,
             ahead=settings.check_mode,
             now=time.time(),
+            check=settings.check_mode,
         )
 
     def _tags(self, seen: observing.Observation) -> list[str]:

@@ -67,6 +67,7 @@ def query(
     health: bool = True,
     model_info: bool = True,
     pulse: Mapping[str, Any] | None = None,
+    contract: bool = False,
 ) -> dict[str, Any]:
     """Build the request of step ``observe`` for all servers of one host.
 
@@ -76,6 +77,7 @@ def query(
     :param model_info: look at the model files
     :param pulse: how to watch for tokens (``window``, ``token``, ``token_timeout``), of all servers; without it only
         those are watched that may be restarted when they hang
+    :param contract: read what the contract check judges, whatever is declared
     :returns: the request, as docs/contract.md says
     """
     specs = list(specs)
@@ -108,6 +110,7 @@ def query(
         "ports": [{"address": address, "port": port} for address, port in ports],
         "gpus": gpus,
         "health": health,
+        **({"contract": True} if contract else {}),
     }
     if watched and health:
         request["pulse"] = {**(pulse or {}), "servers": watched}
@@ -287,6 +290,8 @@ class Observation:
     ports: Mapping[str, Mapping[str, Any] | None]
     gpus: Mapping[str, Any]
     servers: Mapping[str, Server]
+    #: What the contract check judges; None when it was not asked for.
+    contract: Mapping[str, Any] | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
     collectives: Mapping[str, Any] = field(default_factory=dict)
 
@@ -322,6 +327,7 @@ class Observation:
             ports=answer.get("ports") or {},
             gpus=answer.get("gpus") or {},
             servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
+            contract=answer.get("contract"),
             network=answer.get("network") or {},
             collectives=answer.get("collectives") or {},
         )

@@ -18,11 +18,12 @@ from ..findings import Finding
 from ..observation import Observation, container_name
 from . import wellbeing
 from .compared import Compared, compare_all
+from .holds import Holds
 from .model import Options, ServerPlan
 from .prepare import Prepared
 
 
-def decide(ready: Prepared, observation: Observation, options: Options) -> ServerPlan:
+def decide(ready: Prepared, observation: Observation, options: Options, holds: Holds) -> ServerPlan:
     """The plan of one declared server, its order not yet written."""
     plan = ServerPlan(ready.spec.name, findings=list(ready.findings))
     container, server = ready.container, ready.server
@@ -41,13 +42,15 @@ def decide(ready: Prepared, observation: Observation, options: Options) -> Serve
         plan.state, code, why = wellbeing.judge(container, server, probe, timeout, observation.host.get("time"))
     if code:
         plan.facts["trouble"] = {"code": code, "why": why}
-    if _busy(plan, ready, observation) or _held(plan, ready, observation):
+    if _busy(plan, ready, observation) or _held(plan, ready, observation) or _held_with(plan, holds):
         return plan
     if server.transaction:
         plan.action, plan.state = "recover", "interrupted"
         plan.reason = _cut_off(server.transaction)
         return plan
-    if ready.state == "absent":
+    if options.restart:
+        _restarted(plan, ready)
+    elif ready.state == "absent":
         if container is not None or server.committed:
             plan.action, plan.reason = "remove", "it is declared absent"
     elif ready.state == "stopped":
@@ -57,6 +60,18 @@ def decide(ready: Prepared, observation: Observation, options: Options) -> Serve
         _started(plan, ready, compared, options, code, why)
         _stray(plan, observation)
     return plan
+
+
+def _restarted(plan: ServerPlan, ready: Prepared) -> None:
+    """Asked for by a person: what is there is started anew as it is. Differences wait for the next converge."""
+    if ready.state != "started":
+        plan.reason = f"it is declared {ready.state}"
+    elif ready.container is None or not ready.server.committed:
+        plan.reason = "there is nothing to restart"
+    elif plan.state == wellbeing.STOPPED:
+        plan.action, plan.reason = "start", "a restart is asked for, and it does not run"
+    else:
+        plan.action, plan.reason = "restart", "a restart is asked for"
 
 
 def _cut_off(transaction: Mapping[str, Any]) -> str:
@@ -169,6 +184,18 @@ def _held(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
         return False
     until = f" until {held.until}" if held is not None and held.until else ""
     plan.action, plan.reason = "held", f"held{until}: {held.reason if held is not None else 'no reason given'}"
+    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
+    return True
+
+
+def _held_with(plan: ServerPlan, holds: Holds) -> bool:
+    """Held with its host or one of its GPUs: neither started there nor touched."""
+    found = holds.on(plan.gpus)
+    if found is None:
+        return False
+    hold, field, what = found
+    until = f" until {hold.until}" if hold.until else ""
+    plan.action, plan.reason = "held", f"{what}{until}: {hold.reason}"
     plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
     return True
 
