@@ -50,7 +50,11 @@ class Settings:
     check_mode: bool = False
     diff: bool = False
     address: str = ""
+    pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
+    contract: bool = False
+    holds: tuple[Any, ...] = ()
+    saved: Mapping[str, Any] | None = None
 
     @property
     def plan_only(self) -> bool:
@@ -197,7 +201,8 @@ class Converge:
         return seen, plan
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        request = observing.query(self.specs, self.settings.state_dir)
+        settings = self.settings
+        request = observing.query(self.specs, settings.state_dir, pulse=settings.pulse, contract=settings.contract)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
         return seen, planning.plan(self.specs, seen, self._options())
@@ -210,10 +215,14 @@ class Converge:
             prune=settings.prune,
             update=settings.update,
             steps=list(settings.steps if not settings.plan_only else STEPS),
-            state_override=settings.state,
+            state_override=None if settings.state == "restarted" else settings.state,
+            restart=settings.state == "restarted",
+            holds=settings.holds,
+            saved=settings.saved,
             collection_version=settings.collection_version,
             ahead=settings.check_mode,
             now=time.time(),
+            check=settings.check_mode,
         )
 
     def _tags(self, seen: observing.Observation) -> list[str]:
@@ -283,7 +292,7 @@ class Converge:
         groups = [list(group) for group in request.get("groups") or [[name] for name in orders]]
         limits = limit_of(orders, groups)
         jobs = [
-            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), seen.server(name).ready_seconds)
+            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), _expected(seen, name, order))
             for name, order in orders.items()
         ]
         try:
@@ -354,6 +363,12 @@ class Converge:
             result.setdefault("findings", []).extend(finding.as_dict() for finding in findings)
         texts = [failure_text(job) for job in broken] + list(unwell)
         raise ConvergeError("\n".join(texts), result)
+
+
+def _expected(seen: observing.Observation, name: str, order: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the start that an order brings went the last time, if this host remembers one of its image and model."""
+    image = (order.get("body") or {}).get("Image") or (seen.server(name).committed or {}).get("image_id")
+    return seen.start_like(name, image, order.get("model"))
 
 
 def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False) -> list[str]:

@@ -50,12 +50,18 @@ def expected_load(weights: int | None) -> float:
     return min(LONGEST_START, LOAD_OVERHEAD + weights / LOAD_RATE)
 
 
-def start_timeout(spec: ServerSpec, weights: int | None) -> float:
-    """Seconds after which a start has failed: as declared, or 10 to 60 minutes by the size of the weights."""
+def start_timeout(spec: ServerSpec, weights: int | None, rate: float | None = None) -> float:
+    """Seconds after which a start has failed: as declared, or 10 to 60 minutes by the size of the weights.
+
+    :param rate: bytes a second at which this host was seen to read weights; half of it is expected, and a slow host
+        gets more than the 60 minutes
+    """
     if spec.start_timeout is not None:
         return spec.start_timeout
     if weights is None:
         return LONGEST_START if not spec.offline else TIMEOUT_OVERHEAD * 3
+    if rate:
+        return min(LONGEST_START * 4, TIMEOUT_OVERHEAD + 2 * weights / rate)
     return min(LONGEST_START, TIMEOUT_OVERHEAD + weights / TIMEOUT_RATE)
 
 
@@ -85,7 +91,9 @@ def render(
     program = _program(spec, image, release)
     together = collectives(spec, release, gpus, host)
     findings += together.findings
-    rendered = arguments(spec, release, entrypoint=program, model=model, more=together.arguments)
+    rendered = arguments(
+        spec, release, entrypoint=program, model=model, more={**together.arguments, **drain(spec, release)}
+    )
     findings += rendered.findings
     subject = linting.Subject(spec, release, rendered.values, rendered.origins)
     findings += accepted(linting.lint(subject), spec.accept)
@@ -128,8 +136,8 @@ def render(
         generation=generation,
         digests=secrets,
         gpu_locks=list(gpus),
-        start_timeout=start_timeout(spec, (model or {}).get("bytes")),
-        stop_timeout=spec.stop_timeout,
+        start_timeout=start_timeout(spec, (model or {}).get("bytes"), (host or {}).get("storage_rate")),
+        stop_timeout=spec.effective_stop_timeout,
         user=owner(spec, image, findings),
         image=image,
         verified_restart_policy=restart_policy(spec.restart_policy),
@@ -227,6 +235,15 @@ def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Rel
         "api_key": "VLLM_API_KEY" if "VLLM_API_KEY" in spec.secret_values() else None,
         "token_timeout": spec.probe.token_timeout,
     }
+
+
+def drain(spec: ServerSpec, release: Release) -> dict[str, Any]:
+    """The argument that lets a server finish its requests when it is stopped, where the release has it (from 0.18 on).
+
+    Without it a server aborts what it is working on at once (0.32: vllm/v1/engine/core.py, _handle_shutdown).
+    """
+    known = spec.drain_timeout and release.flag("shutdown_timeout") is not None
+    return {"shutdown_timeout": math.ceil(spec.drain_timeout)} if known else {}
 
 
 def _program(spec: ServerSpec, image: ImageFacts, release: Release) -> list[str]:
