@@ -54,8 +54,9 @@ options:
     type: path
   source:
     description:
-      - A store on the host, such as a network mount, from which the model is taken. For a model of the Hub it is
-        another hub cache, of which the asked revision alone is taken; for a path it is the directory that holds the files.
+      - A store on the host, such as a network mount, from which the model is taken.
+      - For a model of the Hub it is another hub cache, of which the asked revision alone is taken. For a path it is the
+        directory that holds the files.
     type: path
   method:
     description:

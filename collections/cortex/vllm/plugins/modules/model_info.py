@@ -80,8 +80,7 @@ options:
     default: true
   verify:
     description:
-      - Hash every file and compare it with the etag by which the Hub named it. That is SHA-256, or Git's SHA-1 for small
-        files.
+      - Hash every file and compare it with the etag by which the Hub named it.
       - Takes as long as reading the model does. Files without a known hash are named in RV(verification).
     type: bool
     default: false
