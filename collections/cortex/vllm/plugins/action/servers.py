@@ -20,6 +20,8 @@ class ActionModule(_action.ConvergingAction):
         "state": {"type": "str", "choices": ["started", "restarted", "stopped", "absent"]},
         "steps": {"type": "list", "elements": "str", "choices": list(converge.STEPS), "default": list(converge.STEPS)},
         "accept": {"type": "list", "elements": "str", "default": []},
+        "pulse": {"type": "bool", "default": False},
+        "contract": {"type": "bool", "default": False},
         "plan": {"type": "path"},
     }
     DECLARATIONS = ("servers", "defaults", "holds")
@@ -40,6 +42,8 @@ class ActionModule(_action.ConvergingAction):
             prune=options["prune"],
             state=options["state"],
             steps=tuple(options["steps"]),
+            pulse={} if options["pulse"] else None,
+            contract=options["contract"],
             holds=tuple(holds),
             saved=plan_files.saved_plan(options["plan"], remote.host) if options["plan"] else None,
         )

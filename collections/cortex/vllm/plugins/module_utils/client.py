@@ -198,6 +198,10 @@ class Engine:
         """Stop within ``timeout`` seconds (whole ones for the engine), then it is killed."""
         self._call(self._api.stop, ident, timeout=int(math.ceil(timeout)))
 
+    def kill(self, ident):
+        """SIGKILL for a running container."""
+        self._call(self._api.kill, ident)
+
     def wait(self, ident, timeout):
         """Return when the container does not run (any more); a `timeout` error after as many seconds."""
         self._call(self._api.wait, ident, timeout=timeout)

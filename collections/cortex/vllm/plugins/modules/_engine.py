@@ -39,6 +39,7 @@ options:
       - probe
       - image
       - evidence
+      - model
   request:
     description: What the step is asked for.
     type: dict
@@ -84,9 +85,18 @@ waited:
   type: float
   returned: step is V(watch)
 done:
-  description: Whether the pull or the look has ended.
+  description: Whether the pull, the look or the work has ended.
   type: bool
-  returned: step is V(fetch) or V(image)
+  returned: step is V(fetch), V(image) or V(model)
+models:
+  description: For each key what a look at the model's files found.
+  type: dict
+  returned: step is V(model) and it was asked to look
+steps:
+  description: What is to be done for a model, or was.
+  type: list
+  elements: dict
+  returned: step is V(model) and it was asked to plan or make
 image_id:
   description: The identifier of the image; none when the pull failed or the image is not there.
   type: str
@@ -122,7 +132,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cortex.vllm.plugins.module_utils import connection, files
 
 SCHEMA = 1
-STEPS = ["observe", "apply", "watch", "fetch", "probe", "image", "evidence"]
+STEPS = ("observe", "apply", "watch", "fetch", "probe", "image", "model", "evidence")
 
 
 def run_step(module):
@@ -145,6 +155,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import evidence
 
         return {"evidence": evidence.evidence(request, params)}
+    if step == "model" and (request.get("do") in ("look", "plan", "verify") or not module.check_mode):
+        from ansible_collections.cortex.vllm.plugins.module_utils import model_work
+
+        return model_work.model(request)
     if module.check_mode:
         text = "check mode: nothing was done"
         if step == "apply":
@@ -166,7 +180,7 @@ def run_step(module):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            step={"type": "str", "required": True, "choices": STEPS},
+            step={"type": "str", "required": True, "choices": list(STEPS)},
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
             **connection.CONNECTION,
@@ -179,7 +193,7 @@ def main():
             msg="the request has schema {0}, the module on the target knows {1}: controller and target run different "
             "versions of cortex.vllm".format(schema, SCHEMA)
         )
-    if module.params["step"] != "watch":
+    if module.params["step"] not in ("watch", "model"):
         connection.respawn_if_needed()
     try:
         answer = run_step(module)

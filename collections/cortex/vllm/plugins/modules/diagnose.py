@@ -40,7 +40,7 @@ attributes:
   diff_mode:
     support: none
     details:
-      - Does not change anything.
+      - Changes nothing but the archive of O(dest).
   idempotent:
     support: full
 
@@ -48,11 +48,15 @@ options:
   container:
     description:
       - Name of a container on the target, anybody's.
-      - Exactly one of O(container), O(name), O(text) and O(files) is required.
+      - Exactly one of O(container), O(name), O(names), O(text) and O(files) is required.
     type: str
   name:
     description: Name of a server that the collection started on the target.
     type: str
+  names:
+    description: Names of servers that the collection started on the target. An empty list means all of them.
+    type: list
+    elements: str
   text:
     description: A log.
     type: str
@@ -90,6 +94,16 @@ options:
     description: Print the answers, in a few lines each.
     type: bool
     default: false
+  dest:
+    description:
+      - With O(names), an archive (C(.tar.gz)) on the controller to write, or a folder for C(<host>.tar.gz). It holds for each
+        server log, inspect, state, journals and diagnosis, and for the host its GPUs, engine, images and versions.
+      - Values of secrets are left out, of environments all values.
+    type: path
+  attach:
+    description: What else goes into the archive, by file name, as a plan.
+    type: dict
+    default: {}
   state_dir:
     description: Directory on the target for what the collection keeps there.
     type: path
@@ -109,6 +123,11 @@ EXAMPLES = r"""
   cortex.vllm.diagnose:
     name: chat
     show: true
+
+- name: Bring what there is of all servers of each host
+  cortex.vllm.diagnose:
+    names: []
+    dest: evidence/
 
 - name: Judge logs that somebody sent, without any host
   cortex.vllm.diagnose:
@@ -225,6 +244,15 @@ healthy:
   description: As in RV(diagnoses).
   returned: when there is one answer
   type: bool
+archive:
+  description: The archive that was written.
+  returned: with O(names)
+  type: str
+archived:
+  description: The files in it.
+  returned: when it was written
+  type: list
+  elements: str
 summary:
   description: The answers for a person.
   returned: success

@@ -93,6 +93,20 @@ options:
     elements: str
     choices: [prefetch, start, replace, stop, remove]
     default: [prefetch, start, replace, stop, remove]
+  pulse:
+    description:
+      - Whether all servers that have requests are watched for tokens, as M(cortex.vllm.watchdog) does it, for ten
+        seconds at most.
+      - Servers that declare C(restart_when_hung) are watched in any case.
+    type: bool
+    default: false
+  contract:
+    description:
+      - Also judge the host itself, whatever is declared. Driver, libraries, fabric manager and container toolkit agree,
+        CDI specifications are current, GPUs are healthy and held by nobody else.
+      - It reads more than a converge needs, the kernel's messages among it.
+    type: bool
+    default: false
   accept:
     description: Codes of findings that a person has decided to live with, for all declarations.
     type: list
@@ -209,7 +223,7 @@ servers:
       returned: when it became ready
       type: str
     downtime:
-      description: Seconds from the last answer of the old server to the first token of the new one.
+      description: Seconds from the last request that the old server took to the first token of the new one.
       returned: after a replacement
       type: float
     spent:

@@ -50,7 +50,9 @@ class Settings:
     check_mode: bool = False
     diff: bool = False
     address: str = ""
+    pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
+    contract: bool = False
     holds: tuple[Any, ...] = ()
     saved: Mapping[str, Any] | None = None
 
@@ -199,7 +201,8 @@ class Converge:
         return seen, plan
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        request = observing.query(self.specs, self.settings.state_dir)
+        settings = self.settings
+        request = observing.query(self.specs, settings.state_dir, pulse=settings.pulse, contract=settings.contract)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
         return seen, planning.plan(self.specs, seen, self._options())
@@ -219,6 +222,7 @@ class Converge:
             collection_version=settings.collection_version,
             ahead=settings.check_mode,
             now=time.time(),
+            check=settings.check_mode,
         )
 
     def _tags(self, seen: observing.Observation) -> list[str]:

@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import diagnosis
+from . import diagnosis, observation
 from .diagnosis import exits, sources
 from .findings import Finding, FindingsError
 from .following import Remote
@@ -72,6 +73,43 @@ def container(remote: Remote, name: str, state_dir: str, server: str | None, lin
         raise FindingsError(
             [Finding("container.absent", "error", f"there is no container {name} on {remote.host}", "container", fix)]
         )
+    return _of_container(name, seen, server)
+
+
+@dataclasses.dataclass
+class OnHost:
+    """What a host had of its servers, and what each of them is."""
+
+    answers: list[dict[str, Any]]
+    looks: dict[str, dict[str, Any]]
+    observation: dict[str, Any]
+
+
+def servers(remote: Remote, names: Sequence[str], state_dir: str, lines: int) -> OnHost:
+    """The answers for servers of the host, all of them without names, with what an archive of evidence holds."""
+    request = observation.query([], state_dir, health=False)
+    seen = dict(remote("observe", request).get("observation") or {})
+    ours = {_server(entry): str(entry.get("Name") or "").lstrip("/") for entry in seen.get("containers") or ()}
+    wanted = list(names) or sorted(name for name in ours if name)
+    found = OnHost([], {}, seen)
+    for name in wanted:
+        container = ours.get(name) or observation.container_name(name)
+        answer = look(remote, container, state_dir, lines, journals=True)
+        found.looks[container] = answer
+        if answer.get("found"):
+            found.answers.append(_of_container(container, answer, name))
+            continue
+        absent = Finding("container.absent", "error", f"there is no container {container} on {remote.host}")
+        verdict = diagnosis.Diagnosis([absent], [], False, explanation="It was never created, or was removed.")
+        found.answers.append({**verdict.as_dict(), "container": container, "exit": None, "restarts": None})
+    return found
+
+
+def _server(entry: Mapping[str, Any]) -> str:
+    return str(((entry.get("Config") or {}).get("Labels") or {}).get("cortex.vllm.server") or "")
+
+
+def _of_container(name: str, seen: Mapping[str, Any], server: str | None) -> dict[str, Any]:
     verdict = diagnosis.diagnose(list(seen.get("log") or ()), seen.get("state"), server or seen.get("server"))
     return {**verdict.as_dict(), "container": name, "exit": seen.get("exit"), "restarts": seen.get("restarts")}
 

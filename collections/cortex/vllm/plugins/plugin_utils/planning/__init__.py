@@ -61,8 +61,17 @@ def plan(specs: Sequence[Any], observation: Observation, options: Options | None
     host = host_findings(Host(observation, active, str(options.state_dir), options.now))
     if errors(host) and observation.engine.get("status") != "ok":
         # Without an engine nothing is known about any container; one clear error is better than fifty.
+        reason, awaited = "the engine cannot be asked", False
+        if options.check:
+            # Something that runs before this in earnest brings the engine (role host): then every server is new.
+            host = accepted(host, _accepted_by_all(specs, chosen))
+            awaited = not errors(host)
+            reason = "the engine is not there yet" if awaited else reason
+        awaiting = {item.name for item in active}
         result.servers = [
-            ServerPlan(item.name, reason="the engine cannot be asked") for item in specs if item.name in chosen
+            ServerPlan(item.name, action="create" if awaited and item.name in awaiting else "none", reason=reason)
+            for item in specs
+            if item.name in chosen
         ]
         result.findings += host
         return result

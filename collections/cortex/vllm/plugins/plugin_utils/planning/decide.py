@@ -40,6 +40,8 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
         probe = (server.committed or {}).get("probe") or (ready.rendered.probe if ready.rendered is not None else None)
         timeout = float(ready.rendered.start_timeout) if ready.rendered is not None else 600.0
         plan.state, code, why = wellbeing.judge(container, server, probe, timeout, observation.host.get("time"))
+    if code:
+        plan.facts["trouble"] = {"code": code, "why": why}
     if _busy(plan, ready, observation) or _held(plan, ready, observation) or _held_with(plan, holds):
         return plan
     if server.transaction:

@@ -47,6 +47,7 @@ class Options:
     :ivar collection_version: kept in the record
     :ivar ahead: say what newer releases will say to each declaration
     :ivar now: the controller's time, seconds since the epoch; None leaves the clock unchecked
+    :ivar check: nothing will be done: a missing engine that somebody accepts is one that comes before this in earnest
     """
 
     state_dir: str = "/var/lib/cortex-vllm"
@@ -63,6 +64,7 @@ class Options:
     ahead: bool = False
     now: float | None = None
     job_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    check: bool = False
 
     def allows(self, action: str) -> bool:
         """Whether the steps of this task include an action."""
