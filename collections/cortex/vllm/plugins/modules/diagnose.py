@@ -96,7 +96,8 @@ options:
     default: false
   dest:
     description:
-      - With O(names), an archive (C(.tar.gz)) on the controller to write, or a folder for C(<host>.tar.gz). It holds for each
+      - With O(names), an archive (C(.tar.gz)) on the controller to write, or a folder for C(<host>.tar.gz).
+      - It holds for each
         server log, inspect, state, journals and diagnosis, and for the host its GPUs, engine, images and versions.
       - Values of secrets are left out, of environments all values.
     type: path

@@ -87,7 +87,7 @@ class OnHost:
 
 def servers(remote: Remote, names: Sequence[str], state_dir: str, lines: int) -> OnHost:
     """The answers for servers of the host, all of them without names, with what an archive of evidence holds."""
-    request = observation.query([], state_dir, health=False)
+    request = {**observation.query([], state_dir, health=False), "gpus": True}
     seen = dict(remote("observe", request).get("observation") or {})
     ours = {_server(entry): str(entry.get("Name") or "").lstrip("/") for entry in seen.get("containers") or ()}
     wanted = list(names) or sorted(name for name in ours if name)

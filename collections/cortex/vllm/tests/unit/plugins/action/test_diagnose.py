@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import resource
+import tarfile
 import time
 import typing as t
 
@@ -218,3 +219,68 @@ def test_a_container_that_is_not_there(play: t.Any) -> None:
 def test_bad_input_is_named(play: t.Any, args: dict[str, t.Any], said: str) -> None:
     with pytest.raises(AnsibleActionFail, match=said):
         play(diagnose, [], **args).run()
+
+
+def host_with(*names: str) -> dict[str, t.Any]:
+    containers = [
+        {
+            "Name": f"/cortex-vllm-{name}",
+            "Config": {"Labels": {"cortex.vllm.server": name}, "Env": {"HF_TOKEN": "digest-of-it"}},
+        }
+        for name in names
+    ]
+    return {
+        "observation": {
+            "schema": 1, "salt": "the-salt", "containers": containers, "host": {"hostname": "gpu1", "python": "3.11"},
+            "engine": {"name": "docker", "version": "26.1", "root_dir": "/var/lib/docker"},
+            "gpus": {"status": "ok", "driver": "580.1", "cuda": "13.0", "devices": []},
+        }
+    }  # fmt: skip
+
+
+WRITTEN = {"journals": {"journal.jsonl": '{"event": "failed"}\n'}, "state": {"schema": 1}, "evidence": []}
+
+
+def test_all_servers_of_a_host_become_one_archive(play: t.Any, tmp_path: t.Any) -> None:
+    answers = [host_with("chat", "embed"), seen(written=WRITTEN, inspect={"Id": "c1"}), seen(log=HEALTHY, state=None)]
+    played = play(
+        diagnose, answers, names=[], dest=str(tmp_path / "evidence"), attach={"plan.json": {"changed": True}}, show=True
+    )
+
+    result = played.run()
+
+    assert played.steps == ["observe", "evidence", "evidence"]
+    assert [answer["code"] for answer in result["diagnoses"]] == ["memory.shm", None]
+    assert result["changed"] and result["archive"] == str(tmp_path / "evidence" / "gpu1.tar.gz")
+    assert (tmp_path / "evidence" / "gpu1.tar.gz").stat().st_mode & 0o777 == 0o600
+    with tarfile.open(result["archive"]) as archive:
+        names = archive.getnames()
+        content = {name: archive.extractfile(name).read().decode() for name in names}  # type: ignore[union-attr]
+    assert "gpu1/servers/cortex-vllm-chat/log.txt" in names and "gpu1/attached/plan.json" in names
+    assert "gpu1/servers/cortex-vllm-chat/journal.jsonl" in names and "gpu1/host/gpus.json" in names
+    assert '"driver": "580.1"' in content["gpu1/versions.json"] and "0.32.0" in content["gpu1/versions.json"]
+    assert "160 MiB are needed" in content["gpu1/summary.txt"]
+    everything = "".join(content.values())
+    assert "digest-of-it" not in everything and "the-salt" not in everything
+    assert any("evidence: " in line for line in played.shown)
+
+
+def test_named_servers_only_and_one_that_is_not_there(play: t.Any) -> None:
+    played = play(diagnose, [host_with("chat", "embed"), {"evidence": {"found": False}}], names=["none"])
+    result = played.run()
+    assert [answer["code"] for answer in result["diagnoses"]] == ["container.absent"]
+    assert played.request(1)["container_name"] == "cortex-vllm-none"
+    assert not result["changed"] and result["archive"] is None
+
+
+def test_check_mode_writes_nothing(play: t.Any, tmp_path: t.Any) -> None:
+    result = play(diagnose, [host_with()], check_mode=True, names=[], dest=str(tmp_path / "x")).run()
+    assert not result["changed"] and not (tmp_path / "x").exists()
+
+
+def test_an_archive_that_cannot_be_written(play: t.Any, tmp_path: t.Any) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AnsibleActionFail, match="dest"):
+        play(diagnose, [host_with()], names=[], dest=str(tmp_path / "file" / "x.tar.gz")).run()
+    with pytest.raises(AnsibleActionFail, match="goes with `names` only"):
+        play(diagnose, [], text="x", dest="/tmp/x").run()
