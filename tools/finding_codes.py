@@ -34,7 +34,7 @@ FILES = {
 }  # fmt: skip
 
 #: Names of files, labels and fields that look like a code all the same.
-NOT_CODES = {"ref.name", "server.image", "tokenizer.model.v3"}
+NOT_CODES = {"index.docker.io", "ref.name", "registry-1.docker.io", "server.image", "tokenizer.model.v3"}
 
 
 def is_code(text: str) -> bool:
