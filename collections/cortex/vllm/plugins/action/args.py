@@ -54,9 +54,11 @@ class ActionModule(_action.BrainsAction):
             "vllm_version": image.version or release.version,
             "exact": rendering.exact(image),
             "findings": [finding.as_dict() for finding in rendered.findings],
+            "ahead": rendering.ahead(declared, release),
         }
         if options["dest"]:
-            result.update(self._write(argument_files.FORMATS[options["format"]](result), options, remote, task_vars))
+            mode = "0755" if options["format"] == "script" else "0644"
+            result.update(self.write(argument_files.FORMATS[options["format"]](result), options, mode, task_vars))
         return result
 
     def _image(
@@ -83,32 +85,3 @@ class ActionModule(_action.BrainsAction):
                 )
             ]
         )
-
-    def _write(
-        self,
-        content: str,
-        options: t.Mapping[str, t.Any],
-        remote: _action.RemoteHost,
-        task_vars: dict[str, t.Any],
-    ) -> dict[str, t.Any]:
-        """Write the file with core's own copy action, which compares, keeps check mode and makes the diff."""
-        args = {"content": content, "dest": options["dest"]}
-        args["mode"] = options["mode"] or ("0755" if options["format"] == "script" else "0644")
-        args.update({name: options[name] for name in ("owner", "group") if options[name]})
-        task = self._task.copy()
-        task.args = args
-        copy = self._shared_loader_obj.action_loader.get(
-            "ansible.builtin.copy",
-            task=task,
-            connection=self._connection,
-            play_context=self._play_context,
-            loader=self._loader,
-            templar=self._templar,
-            shared_loader_obj=self._shared_loader_obj,
-        )
-        done = dict(copy.run(task_vars=task_vars))
-        done.pop("invocation", None)
-        if done.get("failed"):
-            raise findings.FindingsError([findings.Finding("args.dest", "error", str(done.get("msg")), field="dest")])
-        kept = {"changed": bool(done.get("changed")), "dest": options["dest"]}
-        return {**kept, "diff": done["diff"]} if done.get("diff") else kept

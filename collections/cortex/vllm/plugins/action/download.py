@@ -67,6 +67,7 @@ class ActionModule(_action.BrainsAction):
         before = self.look(remote, state_dir, model)
         there = bool(before["sound"])
         row = {"model": model.repository, "revision": model.revision, "hub_cache": model.hub_cache, "bytes": 0}
+        row["role"] = model.role
         row.update(commit=before["commit"], path=before["path"], changed=not there)
         if (there and not update) or self._task.check_mode:
             return row
@@ -86,7 +87,7 @@ class ActionModule(_action.BrainsAction):
             "model": model.repository,
             "revision": model.revision,
             "hub_cache": model.hub_cache,
-            "judge": True,
+            "judge": model.role,
         }
         request = {"schema": SCHEMA, "state_dir": state_dir, "models": [wanted]}
         return dict(remote("stock", request)["stock"]["models"][model.key])

@@ -208,7 +208,7 @@ options:
     type: float
   stop_timeout:
     description:
-    - Seconds that requests in flight have before the server is killed.
+    - Seconds from the wish to stop to the kill. A server gets at least ten more than its drain.
     type: float
     default: 30.0
   accept:
@@ -329,6 +329,154 @@ options:
           failed; makes the server several times slower.
         type: bool
         default: false
+  nccl:
+    description:
+    - How the GPUs of the server talk to each other. What is set is written where NCCL, torch and vLLM read it; an
+      empty mapping derives everything from the host.
+    type: dict
+    suboptions:
+      profile:
+        description:
+        - 'What connects the GPUs: V(pcie) or V(nvlink) inside of one host, V(ethernet) or V(infiniband) (RoCE too)
+          between hosts. V(auto) looks at the host. V(none) derives nothing.'
+        type: str
+        default: auto
+        choices:
+        - auto
+        - none
+        - pcie
+        - nvlink
+        - ethernet
+        - infiniband
+      interface:
+        description:
+        - 'Network interfaces between hosts (C(NCCL_SOCKET_IFNAME), C(GLOO_SOCKET_IFNAME)). Default: the one that
+          has the host''s address.'
+        type: list
+        elements: str
+        default: []
+      hcas:
+        description:
+        - 'InfiniBand or RoCE adapters, as C(mlx5_0) or C(mlx5_0:1). Default: the active ones of the highest rate.'
+        type: list
+        elements: str
+        default: []
+      gid_index:
+        description:
+        - 'GID of RoCE adapters. Default: their RoCE v2 address, where they agree.'
+        type: int
+      infiniband:
+        description:
+        - V(off) keeps NCCL from InfiniBand and RoCE adapters.
+        type: str
+        default: auto
+        choices:
+        - auto
+        - 'off'
+      p2p:
+        description:
+        - How far apart two GPUs may be to read each other's memory directly. V(auto) leaves it to NCCL, unless a
+          measurement on this host proved it broken. V(off) also turns vLLM's own all-reduce off.
+        type: str
+        default: auto
+        choices:
+        - auto
+        - 'off'
+        - nvl
+        - pix
+        - pxb
+        - phb
+        - sys
+      shm:
+        description:
+        - V(off) keeps NCCL from host memory as a way.
+        type: str
+        default: auto
+        choices:
+        - auto
+        - 'off'
+      nvls:
+        description:
+        - Sums inside of NVSwitches (NVLink SHARP). V(auto) leaves it to NCCL.
+        type: str
+        default: auto
+        choices:
+        - auto
+        - 'on'
+        - 'off'
+      gdr_level:
+        description:
+        - How far apart an adapter and a GPU may be for GPU Direct RDMA.
+        type: str
+        default: auto
+        choices:
+        - auto
+        - loc
+        - pix
+        - pxb
+        - phb
+        - sys
+      launch_mode:
+        description:
+        - How kernels of several GPUs in one process are launched. V(auto) leaves it to NCCL.
+        type: str
+        default: auto
+        choices:
+        - auto
+        - parallel
+        - group
+      debug:
+        description:
+        - What NCCL tells (C(NCCL_DEBUG)).
+        type: str
+        default: warn
+        choices:
+        - none
+        - version
+        - warn
+        - info
+        - trace
+      debug_subsystems:
+        description:
+        - 'Of what NCCL tells, from V(info) on: INIT, COLL, P2P, SHM, NET, GRAPH, TUNING, ENV, ALLOC, CALL, PROXY,
+          NVLS, BOOTSTRAP, REG, PROFILE, RAS, ALL; C(^) excludes.'
+        type: list
+        elements: str
+        default: []
+      debug_file:
+        description:
+        - Whether NCCL writes to files, C(nccl.<host>.<pid>.log) in the server's C(run) directory.
+        type: bool
+        default: false
+      timeout:
+        description:
+        - Seconds until a collective that stands still fails (C(--distributed-timeout-seconds), vLLM 0.18 and newer;
+          the CPU's from 0.22 on). C(NCCL_TIMEOUT) is understood as this.
+        type: float
+      step_timeout:
+        description:
+        - 'Seconds that one step of the model may take before the server ends itself: the first thing to fire when
+          tensor parallel ranks hang. C(VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS), vLLM 0.9.2 and newer; 300 unless said.'
+        type: float
+      ready_timeout:
+        description:
+        - Seconds that engine processes may take to come up (C(VLLM_ENGINE_READY_TIMEOUT_S), vLLM 0.14 and newer;
+          its default is 600).
+        type: float
+      blocking_wait:
+        description:
+        - Whether torch waits for each collective on the CPU (C(TORCH_NCCL_BLOCKING_WAIT)).
+        type: bool
+      async_error_handling:
+        description:
+        - 'What torch does when a collective failed: 0 nothing, 1 end the process, 2 clean up, 3 end without cleaning
+          up (C(TORCH_NCCL_ASYNC_ERROR_HANDLING)).'
+        type: int
+      env:
+        description:
+        - Further variables of NCCL, torch and gloo, checked against what they read.
+        type: dict
+        default: {}
   entrypoint:
     description:
     - 'Program that takes the arguments. Default: the image''s.'
@@ -339,6 +487,17 @@ options:
     - Whether a server that runs but gives no token any more is restarted.
     type: bool
     default: false
+  drain_timeout:
+    description:
+    - Seconds that requests in flight have to finish when the server is stopped. Rendered as C(--shutdown-timeout)
+      from vLLM 0.18 on; older releases finish them until they are killed. V(0) cuts them off.
+    type: float
+    default: 20.0
+  warm_cache:
+    description:
+    - Whether weights are read into the page cache before a running server is stopped, as far as memory is available.
+    type: bool
+    default: true
   prove:
     description:
     - V(image) lets the image's own parser read the command line before anything is stopped, in a one-off container

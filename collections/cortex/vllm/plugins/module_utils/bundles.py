@@ -21,7 +21,7 @@ import json
 import os
 import re
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_cache, longjob, model_files
+from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, longjob, model_files
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
 
 MANIFEST = "manifest.json"
@@ -57,11 +57,11 @@ def stock(request, params):
             engine.close()
     for entry in request.get("models") or []:
         if os.path.isabs(entry["model"]):
-            found = hub_cache.directory(entry["model"])
+            found = hub_layout.directory(entry["model"])
         else:
-            found = hub_cache.snapshot(entry.get("hub_cache"), entry["model"], entry.get("revision"))
+            found = hub_layout.snapshot(entry.get("hub_cache"), entry["model"], entry.get("revision"))
         if entry.get("judge"):
-            verdict = model_files.look(entry["model"], entry.get("revision"), entry.get("hub_cache"))
+            verdict = model_files.look(entry["model"], entry.get("revision"), entry.get("hub_cache"), entry["judge"])
             found.update(sound=verdict["status"] == "complete", path=verdict["path"], problems=verdict["problems"])
         answer["models"][entry["key"]] = found
     if request.get("bundle"):
@@ -88,7 +88,9 @@ def _bundle(top, plain=False):
     if plain:
         return {"manifest": read_json(path), "sha256": hashing.sha256(path) if os.path.isfile(path) else None}
     sizes = (
-        {name: hashing.size_of(path) for name, path in hub_cache.walk(top) if "/" in name} if os.path.isdir(top) else {}
+        {name: hashing.size_of(path) for name, path in hub_layout.walk(top) if "/" in name}
+        if os.path.isdir(top)
+        else {}
     )
     at = top
     while at != "/" and not os.path.isdir(at):

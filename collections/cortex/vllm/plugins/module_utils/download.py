@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import bundles, files, hashing, hub_cache, longjob
+from ansible_collections.cortex.vllm.plugins.module_utils import bundles, files, hashing, hub_layout, longjob
 
 #: Of the task's environment, what the program needs of it: proxies and certificates among it.
 PASSED = (
@@ -29,7 +29,7 @@ KINDS = ("interpreter", "client", "killed")
 def download(request, secrets):
     """One slice. ``{model, revision, hub_cache, python, script, environment, options}`` → the work's answer, its result
     ``{"commit", "files", "bytes"}`` or ``{"error": {"kind", "text"}}``. ``secrets``: environment variables."""
-    folder = hub_cache.repository(request.get("hub_cache"), request["model"])
+    folder = hub_layout.repository(request.get("hub_cache"), request["model"])
     name = "download " + folder
     return longjob.run(request, name, lambda note, lock: _download(request, secrets, folder, note, lock))
 
@@ -76,8 +76,8 @@ def _download(request, secrets, folder, note, lock):
     if not answer.get("commit") or not answer.get("finished"):
         return {"error": {"kind": "killed", "text": "the download ended with status {0}".format(status)}}
     revision = request.get("revision") or "main"
-    if revision != answer["commit"] and hub_cache.refs(folder).get(revision) != answer["commit"]:
-        hub_cache.write_ref(folder, revision, answer["commit"])
+    if revision != answer["commit"] and hub_layout.refs(folder).get(revision) != answer["commit"]:
+        hub_layout.write_ref(folder, revision, answer["commit"])
     return {"commit": answer["commit"], "files": len(answer["files"]), "bytes": answer["total"]}
 
 

@@ -5,145 +5,179 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""The layout of the Hugging Face cache, read and written as huggingface_hub does it.
+"""The cache of the Hugging Face Hub: from an id and a revision to a snapshot, as huggingface_hub itself goes.
 
-``models--org--name/refs/<revision>`` holds a commit, ``snapshots/<commit>/`` has a link for each file, ``blobs/`` the
-content by its etag (file_download.py of huggingface_hub: _create_symlink, _get_pointer_path, REFS).
+``models--org--name/refs/<revision>`` holds a commit, ``snapshots/<commit>/`` links into ``blobs/<etag>``
+(huggingface_hub 0.20 … 1.x: file_download.py try_to_load_from_cache, _snapshot_download.py with local_files_only).
 """
 
 from __future__ import annotations
 
 import os
+import re
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing
-from ansible_collections.cortex.vllm.plugins.module_utils.model_files import COMMIT, HUB_ID, default_hub_cache
+from ansible_collections.cortex.vllm.plugins.module_utils import locks
+
+COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+# utils/_validators.py validate_repo_id: these characters, at most one slash, 96 characters, no "--" and no "..".
+HUB_ID = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)?[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+# repo:QUANT of GGUF repositories (vllm/transformers_utils/gguf_utils.py is_remote_gguf, 0.12 … 0.23).
+QUANTIZED = re.compile(r"(?P<id>[^:]+):(?P<quant>[A-Za-z0-9_-]+)\Z")
 
 
-def repository(cache, model):
-    """The folder of a model in a cache; `files.RequestRefused` for what is no id."""
-    if not HUB_ID.match(model) or ".." in model or "--" in model:
-        raise files.RequestRefused("{0!r} is no id on the Hub: write org/name".format(model))
-    return os.path.join(cache or default_hub_cache(), "models--" + model.replace("/", "--"))
+def default_cache():
+    """Where huggingface_hub keeps its cache for this user (constants.py, in its order)."""
+    env = os.environ
+
+    def expanded(text):
+        return os.path.expandvars(os.path.expanduser(text))
+
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if env.get(name):
+            return expanded(env[name])
+    home = env.get("HF_HOME") or os.path.join(env.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return os.path.join(expanded(home), "hub")
+
+
+def is_id(text):
+    """Whether it may be the id of a model on the Hub."""
+    return (
+        bool(HUB_ID.match(text)) and len(text) <= 96 and ".." not in text and "--" not in text
+        and not text.endswith((".git", ".ipynb", "-", "."))
+    )  # fmt: skip
+
+
+def folder_of(cache, model):
+    return os.path.join(cache, "models--" + model.replace("/", "--"))
+
+
+def ref_path(folder, revision):
+    """The file of a ref; None when the name leads out of ``refs``."""
+    refs = os.path.join(folder, "refs")
+    path = os.path.normpath(os.path.join(refs, revision))
+    return path if path.startswith(refs + os.sep) else None
+
+
+def read_ref(folder, revision):
+    """``(commit or None, text or None)`` of a ref: the text as it stands there, None when there is no such ref."""
+    path = ref_path(folder, revision)
+    if path is None:
+        return None, None
+    try:
+        with open(path, "rb") as stream:
+            text = stream.read(4096).decode("utf-8", "replace")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None, None
+    return (text.strip() if COMMIT.match(text.strip()) else None), text
 
 
 def refs(folder):
-    """``{revision: commit}`` of a repository; names may have slashes."""
-    found, top = {}, os.path.join(folder, "refs")
-    for at, dummy, names in os.walk(top):
+    """``{name: text}`` of all refs of a repository, those with slashes too."""
+    found, root = {}, os.path.join(folder, "refs")
+    for at, _dirs, names in os.walk(root):
         for name in names:
-            path = os.path.join(at, name)
-            try:
-                with open(path, "rb") as stream:
-                    text = stream.read(64).decode("ascii", "replace").strip()
-            except OSError:
-                continue
-            if COMMIT.match(text):
-                found[os.path.relpath(path, top)] = text
+            full = os.path.relpath(os.path.join(at, name), root)
+            found[full] = read_ref(folder, full)[1] or ""
     return found
 
 
-def snapshot(cache, model, revision):
-    """What a cache has of a revision: ``{"model", "revision", "commit", "refs", "files": {name: …}, "problem"}``.
-
-    A file is ``{"path", "blob", "size"}``; ``blob`` is None where a cache without links has a plain file.
-    """
-    folder = repository(cache, model)
-    known = refs(folder)
-    revision = revision or "main"
-    commit = revision if COMMIT.match(revision) else known.get(revision)
-    answer = {"model": model, "revision": revision, "commit": commit, "refs": {}, "files": {}, "problem": None}
-    top = os.path.join(folder, "snapshots", commit or "-")
-    if not commit or not os.path.isdir(top):
-        answer["problem"] = "{0} at {1} is not in {2}".format(model, revision, os.path.dirname(folder))
-        return answer
-    answer["refs"] = {name: value for name, value in known.items() if value == commit}
-    for name, path in walk(top):
-        real = os.path.realpath(path)
-        size = hashing.size_of(real)
-        if size is None:
-            answer["problem"] = "{0} of {1} is a link to nothing".format(name, model)
-            continue
-        blob = _blob(folder, path)
-        answer["files"][name] = {"path": real, "blob": blob, "size": size}
-    return answer
+def snapshots(folder):
+    """Commits of which the cache has a snapshot, sorted."""
+    try:
+        return sorted(name for name in os.listdir(os.path.join(folder, "snapshots")) if COMMIT.match(name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
-def _blob(folder, path):
-    """The name of the blob that a snapshot's file leads to. That may be a link again: huggingface_hub 2 can keep a
-    content once for all repositories of a cache (utils/_shared_blobs.py)."""
-    if not os.path.islink(path):
-        return None
-    target = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(path)))
-    same = os.path.realpath(os.path.dirname(target)) == os.path.realpath(os.path.join(folder, "blobs"))
-    return os.path.basename(target) if same else None
-
-
-def directory(path):
-    """The same for a model that is a directory or a .gguf file of the host."""
-    answer = {"path": path, "files": {}, "problem": None}
-    top = path if os.path.isdir(path) else os.path.dirname(path)
-    for name, found in walk(top) if os.path.exists(path) else ():
-        if os.path.isdir(path) or _beside(name, os.path.basename(path)):
-            answer["files"][name] = {"path": os.path.realpath(found), "blob": None, "size": hashing.size_of(found)}
-    broken = sorted(name for name, entry in answer["files"].items() if entry["size"] is None)
-    if broken or not answer["files"]:
-        answer["problem"] = "{0} is a link to nothing".format(broken[0]) if broken else "{0} is not there".format(path)
-    return answer
-
-
-def _beside(name, gguf):
-    """Whether a file belongs to a GGUF file: its shards, and what a tokenizer is made of."""
-    stem = gguf[: -len("-00001-of-00001.gguf")] if "-of-" in gguf else gguf
-    if name.endswith(".gguf"):
-        return name == gguf or ("-of-" in gguf and name.startswith(stem + "-"))
-    return "/" not in name and name.endswith((".json", ".jinja", ".model", ".txt"))
-
-
-def walk(top):
-    """``(relative name, path)`` of every file below ``top``, sorted; hidden folders are left out."""
-    found = []
-    for at, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.endswith((".part", ".new")):
-                path = os.path.join(at, name)
-                found.append((os.path.relpath(path, top), path))
-    return sorted(found)
-
-
-def pointer(folder, commit, name):
-    """The path of a file in a snapshot; `files.FilesError` when its name leaves the snapshot."""
-    return os.path.join(folder, "snapshots", commit, files.relative(name))
-
-
-def link(folder, commit, name, blob):
-    """Let a snapshot's file be a relative link to its blob, replacing what is there at once."""
-    path = pointer(folder, commit, name)
-    target = os.path.relpath(os.path.join(folder, "blobs", blob), os.path.dirname(path))
-    if os.path.islink(path) and os.readlink(path) == target:
-        return False
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-    fresh = "{0}.{1}.new".format(path, os.getpid())
-    if os.path.lexists(fresh):
-        os.unlink(fresh)
-    os.symlink(target, fresh)
-    os.rename(fresh, path)
-    return True
-
-
-def linked(folder, commit, name, blob, size):
-    """Whether a snapshot's file leads to its blob, and that has its size."""
-    path = pointer(folder, commit, name)
-    blob_path = os.path.join(folder, "blobs", blob)
-    return (
-        os.path.exists(path)
-        and os.path.realpath(path) == os.path.realpath(blob_path)
-        and (hashing.size_of(blob_path) == size)
+def known(folder):
+    """What the cache has of a repository, for a message."""
+    names = ["{0}".format(name) for name in sorted(refs(folder))]
+    commits = [commit[:12] for commit in snapshots(folder)]
+    return "the cache has the refs {0} and the snapshots {1}".format(
+        ", ".join(names) or "(none)", ", ".join(commits) or "(none)"
     )
 
 
-def write_ref(folder, name, commit):
-    """Let a revision stand for a commit; without a line break, as huggingface_hub compares it."""
-    path = os.path.join(folder, "refs", files.relative(name))
-    os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-    files.write_atomic(path, commit.encode("ascii"), 0o644)
+def unfinished(folder):
+    """Blobs of downloads that did not end (``<etag>.incomplete``, of newer ones ``<etag>.<hash>.incomplete``)."""
+    try:
+        return sorted(name for name in os.listdir(os.path.join(folder, "blobs")) if name.endswith(".incomplete"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def downloading(cache, folder):
+    """Whether some process holds a lock on a blob of this repository now (``.locks`` of the cache)."""
+    place = os.path.join(cache, ".locks", os.path.basename(folder))
+    try:
+        names = [name for name in os.listdir(place) if name.endswith(".lock")]
+    except OSError:
+        return False
+    return any(locks.locked(os.path.join(place, name)) for name in names[:1000])
+
+
+def resolve(notes, model, revision, cache):
+    """``(folder, snapshot or None, commit or None)`` of a hub model; what is wrong goes into ``notes``.
+
+    Raises `OSError` for a directory that may not be read.
+    """
+    folder = folder_of(cache, model)
+    if not os.path.isdir(folder):
+        # A directory on the way that may not be entered looks the same as one that is not there.
+        at = folder
+        while at != "/" and not os.path.exists(at):
+            at = os.path.dirname(at)
+        if not os.access(at, os.X_OK | os.R_OK):
+            raise PermissionError(13, "Permission denied", at)
+        notes.add(
+            "absent", "{0} is not in the hub cache {1}".format(model, cache), folder,
+            "fetch it into that cache, or correct the name or hub_cache",
+        )  # fmt: skip
+        return folder, None, None
+    if COMMIT.match(revision):
+        commit, text = revision, None
+    else:
+        commit, text = read_ref(folder, revision)
+    if text is not None and text != commit:
+        if commit:
+            what, why = "has more than the commit in it (a newline or blank)", "the Hub's library does not strip it"
+        else:
+            what, why = "holds {0!r} and no commit".format(text[:60]), "it was written by hand or is damaged"
+        notes.add(
+            "ref-invalid", "refs/{0} of {1} {2}: {3}".format(revision, model, what, why), ref_path(folder, revision),
+            "let cortex.vllm.model write it again (repair: true), or fetch the model again",
+        )  # fmt: skip
+    snapshot = os.path.join(folder, "snapshots", commit) if commit else None
+    if snapshot and os.path.isdir(snapshot):
+        return folder, snapshot, commit
+    if text is None or COMMIT.match(revision):
+        notes.add(
+            "revision-absent", "revision {0} of {1} is not in {2}".format(revision, model, cache), folder,
+            "{0}; fetch the revision, or name one of these".format(known(folder)),
+        )  # fmt: skip
+    elif commit:
+        notes.add(
+            "snapshot-missing", "refs/{0} of {1} names {2}, and there is no such snapshot".format(
+                revision, model, commit
+            ),
+            os.path.join(folder, "snapshots"), "{0}; fetch it again, or name one of these".format(known(folder)),
+        )  # fmt: skip
+    return folder, None, commit
+
+
+def check_downloads(notes, cache, folder):
+    """Downloads that were cut off or go on: an error only where something is missing."""
+    left = unfinished(folder)
+    if not left:
+        return
+    broken = any(entry["severity"] == "error" for entry in notes.problems)
+    if downloading(cache, folder):
+        notes.add(
+            "download-running", "{0} files are being downloaded now".format(len(left)), os.path.join(folder, "blobs"),
+            "wait for the download", "error" if broken else "warning",
+        )  # fmt: skip
+        return
+    notes.add(
+        "download-incomplete", "{0} files were not downloaded to the end".format(len(left)),
+        os.path.join(folder, "blobs"), "run the download again", "error" if broken else "warning",
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_cache, longjob, state
+from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, longjob, state
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
 
 INCOMING = ".cortex-vllm-incoming"
@@ -29,7 +29,7 @@ def _folder(model):
     """The directory that holds a model: its repository in a cache, or the directory itself."""
     if model.get("path"):
         return model["directory"]
-    return hub_cache.repository(model.get("hub_cache"), model["model"])
+    return hub_layout.repository(model.get("hub_cache"), model["model"])
 
 
 def _lacks(model, folder):
@@ -39,7 +39,7 @@ def _lacks(model, folder):
         if model.get("path"):
             there = hashing.size_of(os.path.join(folder, files.relative(name))) == entry["size"]
         else:
-            there = hub_cache.linked(folder, model["commit"], name, entry["blob"], entry["size"])
+            there = hub_layout.linked(folder, model["commit"], name, entry["blob"], entry["size"])
         if not there:
             missing.append(name)
     return missing
@@ -70,7 +70,7 @@ def needs(place, request, params):
     for model in place.get("models") or []:
         folder = _folder(model)
         missing = _lacks(model, folder)
-        refs = hub_cache.refs(folder) if not model.get("path") else {}
+        refs = hub_layout.refs(folder) if not model.get("path") else {}
         answer["models"][model["key"]] = {
             "folder": folder, "missing": missing, "free": _free(folder),
             "refs": sorted(name for name, commit in (model.get("refs") or {}).items() if refs.get(name) != commit),
@@ -189,8 +189,8 @@ class _Placing:
                 self._file(model, folder, name, name in missing)
         if len(self.damaged) == bad:
             for ref, commit in sorted((model.get("refs") or {}).items()):
-                if hub_cache.refs(folder).get(ref) != commit:
-                    hub_cache.write_ref(folder, ref, commit)
+                if hub_layout.refs(folder).get(ref) != commit:
+                    hub_layout.write_ref(folder, ref, commit)
                     self._did("{0}: {1} is {2}".format(model["key"], ref, commit))
         incoming = os.path.join(folder, INCOMING)
         if os.path.isdir(incoming) and not os.listdir(incoming):
@@ -211,7 +211,7 @@ class _Placing:
                 return
             if not sound:
                 self._did("{0} {1}".format(model["key"], name))
-        if not local and hub_cache.link(folder, model["commit"], name, entry["blob"]):
+        if not local and hub_layout.link(folder, model["commit"], name, entry["blob"]):
             self._did("{0} {1}: linked".format(model["key"], name))
         self.note.finish()
 

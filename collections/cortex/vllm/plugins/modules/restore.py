@@ -136,7 +136,8 @@ models:
   type: list
   elements: str
 needed:
-  description: The same as mappings of C(model), C(revision) and C(hub_cache), as M(cortex.vllm.model_info) takes them.
+  description: The same as mappings of C(model), C(revision) and C(hub_cache), as M(cortex.vllm.model_info) takes
+    them, and C(role), what it is for.
   returned: success
   type: list
   elements: dict

@@ -207,6 +207,33 @@ class BrainsAction(ActionBase):
         """What the task says about its one server or container: all that is no option of the task itself."""
         return {name: value for name, value in self._task.args.items() if name not in self.SPEC}
 
+    def write(
+        self, content: str, options: t.Mapping[str, t.Any], mode: str, task_vars: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        """Write ``dest`` with core's own copy action, which compares, keeps check mode and makes the diff.
+
+        :param mode: unless the options say one
+        """
+        args = {"content": content, "dest": options["dest"], "mode": options["mode"] or mode}
+        args.update({name: options[name] for name in ("owner", "group") if options[name]})
+        task = self._task.copy()
+        task.args = args
+        copy = self._shared_loader_obj.action_loader.get(
+            "ansible.builtin.copy",
+            task=task,
+            connection=self._connection,
+            play_context=self._play_context,
+            loader=self._loader,
+            templar=self._templar,
+            shared_loader_obj=self._shared_loader_obj,
+        )
+        done = dict(copy.run(task_vars=task_vars))
+        done.pop("invocation", None)
+        if done.get("failed"):
+            raise FindingsError([Finding("args.dest", "error", str(done.get("msg")), field="dest")])
+        kept = {"changed": bool(done.get("changed")), "dest": options["dest"]}
+        return {**kept, "diff": done["diff"]} if done.get("diff") else kept
+
     def refusal(self, found: Iterable[Finding], remote: RemoteHost | None = None) -> AnsibleActionFail:
         """The failure that these findings are: one line each, pointing at the first value that is to blame."""
         found = ordered(found)

@@ -20,12 +20,24 @@ from .prepare import Prepared
 
 #: Fields of a declaration that no container ever sees.
 RECORD_ONLY = frozenset(
-    {"accept", "held", "name", "probe", "prove", "pull", "restart_when_hung", "start_timeout", "state", "vllm_version"}
+    {
+        "accept",
+        "held",
+        "name",
+        "probe",
+        "prove",
+        "pull",
+        "restart_when_hung",
+        "start_timeout",
+        "state",
+        "vllm_version",
+        "warm_cache",
+    }
 )
 #: Fields of a body that stand for something a name was resolved to.
 _RESOLVED = ("image", "gpus", "env.NVIDIA_VISIBLE_DEVICES", "arguments.--revision", "arguments.--tokenizer-revision")
 #: What follows from any other difference: the directory of files of a generation.
-_CONSEQUENCES = ("labels.cortex.vllm.generation", "mounts./run/cortex-vllm")
+_CONSEQUENCES = ("labels.cortex.vllm.generation", "mounts./etc/nccl.conf", "mounts./run/cortex-vllm")
 
 
 @dataclasses.dataclass

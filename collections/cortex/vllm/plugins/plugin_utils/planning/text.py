@@ -17,7 +17,7 @@ from ..differences import HIDDEN
 from .model import PASSIVE, ServerPlan
 
 #: Fields of the record that nobody wrote and nobody reads.
-_NOISE = ("labels.cortex.vllm.generation", "mounts./run/cortex-vllm")
+_NOISE = ("labels.cortex.vllm.generation", "mounts./etc/nccl.conf", "mounts./run/cortex-vllm")
 
 
 def diff(servers: Iterable[ServerPlan]) -> dict[str, str]:

@@ -51,6 +51,7 @@ def arguments(
     *,
     entrypoint: Sequence[str] | None = None,
     model: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Arguments:
     """Render the command line.
 
@@ -60,6 +61,7 @@ def arguments(
     :param release: of vLLM in the image
     :param entrypoint: that will get the words; default: the declaration's, else that of the official image
     :param model: what the host says about the model; its commit replaces the declared revision
+    :param more: arguments that other fields of the declaration stand for
     """
     program = entrypoint or spec.entrypoint or release.entrypoint
     argv = ["--model", spec.model] if takes_model_as_option(program) else [spec.model]
@@ -70,7 +72,7 @@ def arguments(
         revision = (model or {}).get("commit") or spec.revision
         argv += ["--revision", str(revision)] if revision else []
     argv += ["--tokenizer", spec.tokenizer] if spec.tokenizer else []
-    wanted = dict(spec.engine_args)
+    wanted = {**(more or {}), **spec.engine_args}
     if spec.request_defaults:
         wanted["override_generation_config"] = dict(spec.request_defaults)
     translated = translate(wanted, release)

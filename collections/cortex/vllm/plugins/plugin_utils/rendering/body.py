@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,7 @@ class Process:
     """What runs inside: the part of a body that servers and plain containers make differently.
 
     :ivar launched: whether the launcher runs it
+    :ivar devices: devices of the host beside those that somebody declared
     :ivar ports: ``(address, host port, "8000/tcp")`` to publish
     :ivar healthcheck: of the body, if any
     """
@@ -87,6 +89,7 @@ class Process:
     files: list[dict[str, str]]
     ports: list[tuple[str, int, str]]
     launched: bool = True
+    devices: list[str] = field(default_factory=list)
     healthcheck: dict[str, Any] | None = None
 
 
@@ -164,7 +167,7 @@ def _body(
         "Image": image.id or image.ref,
         "Env": [f"{name}={value}" for name, value in sorted(process.env.items())],
         "Labels": {**spec.labels, LABEL_SERVER: spec.name, LABEL_KIND: kind},
-        "StopTimeout": int(spec.stop_timeout),
+        "StopTimeout": math.ceil(spec.effective_stop_timeout),
         "HostConfig": _host_config(spec, process, gpus, mounts, host),
     }
     if process.launched:
@@ -212,9 +215,10 @@ def _host_config(
         config |= {"Memory": spec.memory, "MemorySwap": spec.memory}
     if spec.cpus is not None:
         config["NanoCpus"] = int(spec.cpus * NANO)
-    if spec.devices:
+    devices = [*spec.devices, *process.devices]
+    if devices:
         config["Devices"] = [
-            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in spec.devices
+            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rwm"} for path in devices
         ]
     if gpus:
         config["DeviceRequests"] = [_device_request(spec, gpus, host)]

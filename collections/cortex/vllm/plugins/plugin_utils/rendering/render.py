@@ -19,6 +19,7 @@ from . import linting
 from .arguments import arguments, inner_address
 from .asking import ask
 from .body import NANO, Process, Rendered, assemble, container_name, owner, restart_policy
+from .collectives import collectives
 from .environment import environment, gpu_environment
 from .files import HEALTH_TIMEOUT, health_check, launcher
 from .images import ImageFacts, release_findings
@@ -49,12 +50,18 @@ def expected_load(weights: int | None) -> float:
     return min(LONGEST_START, LOAD_OVERHEAD + weights / LOAD_RATE)
 
 
-def start_timeout(spec: ServerSpec, weights: int | None) -> float:
-    """Seconds after which a start has failed: as declared, or 10 to 60 minutes by the size of the weights."""
+def start_timeout(spec: ServerSpec, weights: int | None, rate: float | None = None) -> float:
+    """Seconds after which a start has failed: as declared, or 10 to 60 minutes by the size of the weights.
+
+    :param rate: bytes a second at which this host was seen to read weights; half of it is expected, and a slow host
+        gets more than the 60 minutes
+    """
     if spec.start_timeout is not None:
         return spec.start_timeout
     if weights is None:
         return LONGEST_START if not spec.offline else TIMEOUT_OVERHEAD * 3
+    if rate:
+        return min(LONGEST_START * 4, TIMEOUT_OVERHEAD + 2 * weights / rate)
     return min(LONGEST_START, TIMEOUT_OVERHEAD + weights / TIMEOUT_RATE)
 
 
@@ -82,7 +89,11 @@ def render(
     state_dir = state_dir.rstrip("/")
     findings: list[Finding] = accepted(release_findings(spec, image), spec.accept)
     program = _program(spec, image, release)
-    rendered = arguments(spec, release, entrypoint=program, model=model)
+    together = collectives(spec, release, gpus, host)
+    findings += together.findings
+    rendered = arguments(
+        spec, release, entrypoint=program, model=model, more={**together.arguments, **drain(spec, release)}
+    )
     findings += rendered.findings
     subject = linting.Subject(spec, release, rendered.values, rendered.origins)
     findings += accepted(linting.lint(subject), spec.accept)
@@ -90,18 +101,23 @@ def render(
     files = [{"path": "launch.sh", "mode": "0555", "content": launcher(back_off=health is not None)}]
     if health is not None:
         files.append({"path": "health.sh", "mode": "0555", "content": health_check(health)})
+    files += together.files
     inner_port = inner_address(spec)[1]
     process = Process(
         entrypoint=program,
         argv=rendered.argv,
-        env=environment(spec, linting.environment(spec, release) | rendered.environment),
+        env=environment(spec, linting.environment(spec, release) | rendered.environment | together.environment),
         files=files,
         ports=[(address, port, f"{inner_port}/tcp") for address, port in spec.published()],
         healthcheck=_healthcheck(spec, model) if health is not None else None,
+        devices=together.devices,
     )
 
     def mounts(generation: str) -> list[Mount]:
-        return server_mounts(spec, image.id, state_dir, generation)
+        own = server_mounts(spec, image.id, state_dir, generation)
+        return sorted(
+            [*own, *together.mounts(own_files(spec, state_dir, generation).source)], key=lambda item: item.target
+        )
 
     body, generation, files, secrets = assemble(spec, image, process, gpus, mounts, salt, host, kind=spec.kind)
     return Rendered(
@@ -120,8 +136,8 @@ def render(
         generation=generation,
         digests=secrets,
         gpu_locks=list(gpus),
-        start_timeout=start_timeout(spec, (model or {}).get("bytes")),
-        stop_timeout=spec.stop_timeout,
+        start_timeout=start_timeout(spec, (model or {}).get("bytes"), (host or {}).get("storage_rate")),
+        stop_timeout=spec.effective_stop_timeout,
         user=owner(spec, image, findings),
         image=image,
         verified_restart_policy=restart_policy(spec.restart_policy),
@@ -198,9 +214,7 @@ def render_container(
     )
 
 
-def probe(
-    spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Release | None = None
-) -> dict[str, Any]:
+def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Release | None = None) -> dict[str, Any]:
     """How the target proves that the server is ready (PROBE of the contract).
 
     :param release: decides how abilities beyond a completion are asked for
@@ -221,6 +235,15 @@ def probe(
         "api_key": "VLLM_API_KEY" if "VLLM_API_KEY" in spec.secret_values() else None,
         "token_timeout": spec.probe.token_timeout,
     }
+
+
+def drain(spec: ServerSpec, release: Release) -> dict[str, Any]:
+    """The argument that lets a server finish its requests when it is stopped, where the release has it (from 0.18 on).
+
+    Without it a server aborts what it is working on at once (0.32: vllm/v1/engine/core.py, _handle_shutdown).
+    """
+    known = spec.drain_timeout and release.flag("shutdown_timeout") is not None
+    return {"shutdown_timeout": math.ceil(spec.drain_timeout)} if known else {}
 
 
 def _program(spec: ServerSpec, image: ImageFacts, release: Release) -> list[str]:

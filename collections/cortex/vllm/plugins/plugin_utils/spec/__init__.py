@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from .across import check
 from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration
+from .collectives import Nccl
 from .container import ContainerSpec
 from .describe import fields
-from .loading import load, load_container, merge
+from .holds import Hold
+from .loading import load, load_container, load_holds, load_nccl, merge
 from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
 from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
 
@@ -28,7 +30,9 @@ __all__ = [
     "Debug",
     "Declaration",
     "Held",
+    "Hold",
     "Mount",
+    "Nccl",
     "Port",
     "Probe",
     "Secrets",
@@ -39,5 +43,7 @@ __all__ = [
     "fields",
     "load",
     "load_container",
+    "load_holds",
+    "load_nccl",
     "merge",
 ]

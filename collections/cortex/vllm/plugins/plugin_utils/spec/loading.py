@@ -14,13 +14,15 @@ from typing import Any
 from .._pydantic import ValidationError, require
 from ..findings import Finding, FindingsError, errors
 from .across import check
+from .collectives import Nccl
 from .container import ContainerSpec
 from .errors import Place, findings_of
+from .holds import Hold
 from .server import ServerSpec, argument_name
 from .values import Problem, plain
 
 #: Fields whose mappings are merged with those of the defaults, at every depth. Other fields are replaced.
-MERGED = ("engine_args", "env", "request_defaults", "secrets", "labels", "probe", "log")
+MERGED = ("engine_args", "env", "request_defaults", "secrets", "labels", "probe", "log", "nccl")
 
 
 def load(
@@ -69,6 +71,38 @@ def load_container(written: Any, *, root: str = "") -> ContainerSpec:
     if spec is None or findings:
         raise FindingsError(_unique(findings))
     return spec
+
+
+def load_nccl(written: Any, *, root: str = "") -> Nccl:
+    """Validate ``nccl`` by itself.
+
+    :raises FindingsError: everything that is wrong with it
+    """
+    require()
+    findings: list[Finding] = []
+    made = _validated(Place(root, {} if written is None else written), Nccl, findings)
+    if made is None or findings:
+        raise FindingsError(_unique(findings))
+    result: Nccl = made
+    return result
+
+
+def load_holds(written: Any, *, root: str = "vllm_holds") -> list[Hold]:
+    """Validate what is held on a host: one mapping, or a list of them.
+
+    :raises FindingsError: everything that is wrong with any of them
+    """
+    require()
+    if isinstance(written, Mapping):
+        written = [written]
+    findings: list[Finding] = []
+    if not isinstance(written, (list, tuple)):
+        findings.append(_shape(root, "is neither a list nor a mapping", "Write [{reason: why}]", written))
+        written = []
+    made = [_validated(Place(f"{root}[{index}]", item), Hold, findings) for index, item in enumerate(written)]
+    if findings:
+        raise FindingsError(_unique(findings))
+    return made
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -166,7 +200,8 @@ def _validated(place: Place, model: Any, findings: list[Finding]) -> Any:
     except ValidationError as error:
         findings += findings_of(error, model, place)
         return None
-    spec._place = place
+    if hasattr(spec, "_place"):
+        spec._place = place
     return spec
 
 

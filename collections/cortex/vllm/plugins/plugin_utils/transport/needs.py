@@ -40,11 +40,13 @@ class Model:
 
     :ivar name: an id on the Hub, or a path of the host
     :ivar hub_cache: None for a path
+    :ivar role: what it is for: ``model``, ``tokenizer``, ``draft`` or ``config``
     """
 
     name: str
     revision: str | None = None
     hub_cache: str | None = None
+    role: str = dataclasses.field(default="model", compare=False)
 
     @property
     def local(self) -> bool:
@@ -99,14 +101,14 @@ def of_servers(specs: Sequence[Any]) -> tuple[list[str], list[Model]]:
         arguments: Mapping[str, Any] = spec.engine_args
         draft = arguments.get("speculative_config")
         more = [
-            (spec.tokenizer, arguments.get("tokenizer_revision")),
-            (draft.get("model"), draft.get("revision")) if isinstance(draft, Mapping) else (None, None),
-            (arguments.get("hf_config_path"), None),
+            (spec.tokenizer, arguments.get("tokenizer_revision"), "tokenizer"),
+            (draft.get("model"), draft.get("revision"), "draft") if isinstance(draft, Mapping) else (None, None, ""),
+            (arguments.get("hf_config_path"), None, "config"),
         ]
-        for name, revision in more:
+        for name, revision, role in more:
             # "[ngram]" and the like are no models.
             if isinstance(name, str) and name and not name.startswith("[") and name != spec.model:
-                models[Model(name, revision, None if name.startswith("/") else cache)] = None
+                models[Model(name, revision, None if name.startswith("/") else cache, role)] = None
     return list(images), list(models)
 
 

@@ -101,6 +101,7 @@ def _stored(remote: sending.Carrier, settings: Settings) -> tuple[list[dict[str,
                 "key": model.key,
                 "model": model.repository,
                 "hub_cache": model.hub_cache,
+                "role": model.role,
                 "commit": stored["commit"],
                 "refs": stored["refs"],
                 "files": files,
@@ -139,8 +140,8 @@ def chosen(
                 found.append(_lacks(f"image {ref}", settings))
             elif match not in images:
                 images.append(match)
-    wanted: list[tuple[manifest.Model, str | None]] = [
-        (model, None if model.path else settings.hub_cache) for model in content.models
+    wanted: list[tuple[manifest.Model, str | None, str | None]] = [
+        (model, None if model.path else settings.hub_cache, None) for model in content.models
     ]
     if settings.models is not None:
         wanted = []
@@ -148,8 +149,8 @@ def chosen(
             one = next((model for model in content.models if _means(model, name)), None)
             if one is None:
                 found.append(_lacks(f"model {name.key}", settings))
-            elif (one, name.hub_cache) not in wanted:
-                wanted.append((one, name.hub_cache))
+            elif (one, name.hub_cache, name.role) not in wanted:
+                wanted.append((one, name.hub_cache, name.role))
     return [_image(image, content) for image in images], [_model(*pair) for pair in wanted], found
 
 
@@ -196,9 +197,9 @@ def _image(image: manifest.Image, content: manifest.Manifest) -> dict[str, Any]:
     }
 
 
-def _model(model: manifest.Model, hub_cache: str | None) -> dict[str, Any]:
+def _model(model: manifest.Model, hub_cache: str | None, role: str | None) -> dict[str, Any]:
     files = {name: entry.model_dump() for name, entry in model.files.items()}
-    entry: dict[str, Any] = {"files": files, "sources": {}, "labels": {}}
+    entry: dict[str, Any] = {"files": files, "sources": {}, "labels": {}, "role": role}
     if model.path:
         directory = posixpath.dirname(model.path) if model.path.endswith(".gguf") else model.path
         return {**entry, "key": model.key, "path": model.path, "directory": directory}
@@ -222,7 +223,7 @@ def place(
         "models": [model["key"] for model in models],
         "needed": [
             {"model": model["path"] if model.get("path") else model["model"], "revision": model.get("commit")}
-            | {"hub_cache": model.get("hub_cache")}
+            | {"hub_cache": model.get("hub_cache"), "role": model.get("role")}
             for model in models
         ],
         "placed": todo,

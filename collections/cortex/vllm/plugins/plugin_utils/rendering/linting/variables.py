@@ -19,8 +19,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ... import catalog
+from ... import catalog, nccl
 from ...spec.parts import looks_secret
+from ..tables import has
 from .engine import USE_V1, environment
 from .subject import Findings, Subject
 
@@ -53,6 +54,12 @@ def _unread(subject: Subject, name: str) -> Findings:
     if row is not None:
         yield subject.finding("environment.deprecated", "warning", row["says"], row["fix"], "env", name)
         return
+    if name.startswith(nccl.OWNED) and not nccl.known(name):
+        near = nccl.near(name)
+        fix = f"Write {near}, if that is meant" if near else "Delete it, unless a plugin of the image reads it"
+        text = "neither NCCL nor torch nor gloo reads it"
+        yield subject.finding("environment.unknown", "warning", text, fix, "env", name, shown=_shown(name))
+        return
     yield from _registered(subject, name, ("env", name), shown=_shown(name))
 
 
@@ -60,20 +67,20 @@ def _registered(subject: Subject, name: str, place: tuple[Any, ...], *, shown: b
     """``VLLM_…`` against what the release registers."""
     if not name.startswith("VLLM_") or name in subject.release.environment:
         return
-    has = f"(the image has {subject.release.version})"
+    image = has(subject.release.version)
     life = catalog.variable_lifetime(name)
     fix = _rows()["replaced"].get(name) or "Delete it"
     if life is not None and life.gone and not subject.older(life.gone):
-        text = f"removed in vLLM {life.removed} {has}: nothing reads it"
+        text = f"removed in vLLM {life.removed} {image}: nothing reads it"
         yield subject.finding("environment.removed", "error", text, fix, *place, shown=shown)
     elif life is not None:
-        text = f"appeared in vLLM {life.appeared} {has}: nothing reads it"
+        text = f"appeared in vLLM {life.appeared} {image}: nothing reads it"
         yield subject.finding(
             "environment.newer", "warning", text, "Delete it, or use a newer image", *place, shown=shown
         )
     elif not any(name.startswith(prefix) for prefix in _rows()["elsewhere"]):
         near = difflib.get_close_matches(name, subject.release.environment, n=1, cutoff=0.85)
-        text = f"no release of vLLM reads it {has}"
+        text = f"no release of vLLM reads it {image}"
         fix = f"Write {near[0]}, if that is meant" if near else "Delete it, unless a plugin of the image reads it"
         yield subject.finding("environment.unknown", "warning", text, fix, *place, shown=shown)
 
