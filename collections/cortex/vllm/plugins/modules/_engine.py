@@ -38,6 +38,7 @@ options:
       - fetch
       - probe
       - image
+      - model
       - stock
       - pack
       - prove
@@ -92,7 +93,7 @@ waited:
 done:
   description: Whether the work has ended.
   type: bool
-  returned: step is V(fetch), V(image), V(pack), V(prove), V(place) or V(download)
+  returned: step is V(fetch), V(image), V(model), V(pack), V(prove), V(place) or V(download)
 stock:
   description: What the host has of images, models and a bundle.
   type: dict
@@ -109,6 +110,15 @@ own:
   description: Whether the work that was followed is the one that was asked for.
   type: bool
   returned: step is V(pack), V(prove), V(place) or V(download)
+models:
+  description: For each key what a look at the model's files found.
+  type: dict
+  returned: step is V(model) and it was asked to look
+steps:
+  description: What is to be done for a model, or was.
+  type: list
+  elements: dict
+  returned: step is V(model) and it was asked to plan or make
 image_id:
   description: The identifier of the image; none when the pull failed or the image is not there.
   type: str
@@ -141,7 +151,8 @@ from ansible_collections.cortex.vllm.plugins.module_utils import connection, fil
 
 SCHEMA = 1
 STEPS = (
-    "observe", "apply", "watch", "fetch", "probe", "image", "stock", "pack", "prove", "place", "receive", "download",
+    "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
+    "download",
 )  # fmt: skip
 
 
@@ -165,6 +176,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import bundles
 
         return {"stock": bundles.stock(request, params)}
+    if step == "model" and (request.get("do") in ("look", "plan", "verify") or not module.check_mode):
+        from ansible_collections.cortex.vllm.plugins.module_utils import model_work
+
+        return model_work.model(request)
     if module.check_mode:
         text = "check mode: nothing was done"
         if step == "apply":
@@ -211,7 +226,7 @@ def main():
             msg="the request has schema {0}, the module on the target knows {1}: controller and target run different "
             "versions of cortex.vllm".format(schema, SCHEMA)
         )
-    if module.params["step"] != "watch":
+    if module.params["step"] not in ("watch", "model"):
         connection.respawn_if_needed()
     try:
         answer = run_step(module)
