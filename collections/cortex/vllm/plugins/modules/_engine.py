@@ -20,8 +20,13 @@ attributes:
   check_mode:
     support: full
     details:
+<<<<<<< HEAD
       - The steps V(observe), V(watch), V(probe) and V(evidence) only read. In check mode V(apply), V(fetch) and
         V(image) do nothing, and say so.
+=======
+      - The steps V(observe), V(watch), V(probe) and V(stock) only read. In check mode the others do nothing, and say
+        so.
+>>>>>>> main
   diff_mode:
     support: none
   idempotent:
@@ -40,12 +45,19 @@ options:
       - image
       - evidence
       - model
+      - stock
+      - pack
+      - prove
+      - place
+      - receive
+      - download
   request:
     description: What the step is asked for.
     type: dict
     required: true
   secrets:
-    description: Secret values by server and name, for the step V(apply).
+    description: Secret values by server and name for the step V(apply), of a registry for V(fetch), of the Hub for
+      V(download).
     type: dict
     default: {}
 author:
@@ -85,9 +97,25 @@ waited:
   type: float
   returned: step is V(watch)
 done:
-  description: Whether the pull, the look or the work has ended.
+  description: Whether the work has ended.
   type: bool
-  returned: step is V(fetch), V(image) or V(model)
+  returned: step is V(fetch), V(image), V(model), V(pack), V(prove), V(place) or V(download)
+stock:
+  description: What the host has of images, models and a bundle.
+  type: dict
+  returned: step is V(stock)
+have:
+  description: Bytes of a file that have arrived.
+  type: int
+  returned: step is V(receive)
+result:
+  description: What the work came to; none while it goes on, or when it failed.
+  type: dict
+  returned: step is V(pack), V(prove), V(place) or V(download)
+own:
+  description: Whether the work that was followed is the one that was asked for.
+  type: bool
+  returned: step is V(pack), V(prove), V(place) or V(download)
 models:
   description: For each key what a look at the model's files found.
   type: dict
@@ -124,7 +152,7 @@ evidence:
 message:
   description: What there is to say about it.
   type: str
-  returned: step is V(fetch), V(image), V(probe), or check mode
+  returned: step is V(fetch), V(image), V(probe), V(pack), V(prove), V(place), V(download), or check mode
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -132,7 +160,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cortex.vllm.plugins.module_utils import connection, files
 
 SCHEMA = 1
+<<<<<<< HEAD
 STEPS = ("observe", "apply", "watch", "fetch", "probe", "image", "model", "evidence")
+=======
+STEPS = (
+    "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
+    "download",
+)  # fmt: skip
+>>>>>>> main
 
 
 def run_step(module):
@@ -151,10 +186,17 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
+<<<<<<< HEAD
     if step == "evidence":
         from ansible_collections.cortex.vllm.plugins.module_utils import evidence
 
         return {"evidence": evidence.evidence(request, params)}
+=======
+    if step == "stock":
+        from ansible_collections.cortex.vllm.plugins.module_utils import bundles
+
+        return {"stock": bundles.stock(request, params)}
+>>>>>>> main
     if step == "model" and (request.get("do") in ("look", "plan", "verify") or not module.check_mode):
         from ansible_collections.cortex.vllm.plugins.module_utils import model_work
 
@@ -172,6 +214,18 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import fetch
 
         return fetch.fetch(request, params)
+    if step in ("pack", "prove"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import bundles
+
+        return bundles.pack(request, params) if step == "pack" else bundles.prove(request)
+    if step in ("place", "receive"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import placing
+
+        return placing.place(request, params) if step == "place" else placing.receive(request)
+    if step == "download":
+        from ansible_collections.cortex.vllm.plugins.module_utils import download
+
+        return download.download(request, params["secrets"])
     from ansible_collections.cortex.vllm.plugins.module_utils import job
 
     return dict(job.apply(request, params["secrets"], params, module), changed=True)
@@ -200,6 +254,8 @@ def main():
     except connection.EngineError as exc:
         module.fail_json(msg=exc.full(), kind=exc.kind)
     except files.RequestRefused as exc:
+        module.fail_json(msg=str(exc), kind="refused")
+    except files.FilesError as exc:
         module.fail_json(msg=str(exc), kind="refused")
     except (OSError, ValueError, KeyError) as exc:
         module.fail_json(msg=files.explain_request(exc, module.params["request"]), kind="files")
