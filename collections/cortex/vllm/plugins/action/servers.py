@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, nodes, spec
 
 
 class ActionModule(_action.ConvergingAction):
@@ -20,6 +20,7 @@ class ActionModule(_action.ConvergingAction):
         "state": {"type": "str", "choices": ["started", "stopped", "absent"]},
         "steps": {"type": "list", "elements": "str", "choices": list(converge.STEPS), "default": list(converge.STEPS)},
         "accept": {"type": "list", "elements": "str", "default": []},
+        "together": {"type": "list", "elements": "str", "default": []},
     }
     DECLARATIONS = ("servers", "defaults")
 
@@ -30,6 +31,7 @@ class ActionModule(_action.ConvergingAction):
         self.quiet = not options["steps"]
         defaults = self._task.args.get("defaults") or {}
         written = converge.accepting(self._task.args.get("servers") or {}, defaults, options["accept"])
+        written = nodes.expand(written, defaults, remote.host, lambda host: _action.address_of(host, task_vars))
         specs = spec.load(written, defaults)
         settings = self.settings(
             options,
@@ -38,5 +40,7 @@ class ActionModule(_action.ConvergingAction):
             prune=options["prune"],
             state=options["state"],
             steps=tuple(options["steps"]),
+            together=tuple(options["together"]),
+            batch=tuple(task_vars.get("ansible_play_batch") or ()) or None,
         )
         return self.converge(specs, settings, options, remote)

@@ -40,6 +40,8 @@ class Options:
     :ivar update: whether moved tags, moved branches and what a newer collection writes otherwise are taken over
     :ivar steps: what may be done; anything else is reported as ``deferred``
     :ivar state_override: state for the named servers instead of the declared one
+    :ivar together: names of models that span hosts, of which some other host starts its part anew: so does this one
+    :ivar batch: hosts that are converged side by side; None when nobody said
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
     :ivar collection_version: kept in the record
     :ivar now: the controller's time, seconds since the epoch; None leaves the clock unchecked
@@ -51,6 +53,8 @@ class Options:
     update: bool = False
     steps: Sequence[str] = tuple(STEPS)
     state_override: str | None = None
+    together: Sequence[str] = ()
+    batch: Sequence[str] | None = None
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     collection_version: str = ""
     now: float | None = None

@@ -14,6 +14,7 @@ from .collectives import Nccl
 from .container import ContainerSpec
 from .describe import fields
 from .loading import load, load_container, load_nccl, merge
+from .nodes import Node, Nodes
 from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
 from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
 
@@ -31,6 +32,8 @@ __all__ = [
     "Held",
     "Mount",
     "Nccl",
+    "Node",
+    "Nodes",
     "Port",
     "Probe",
     "Secrets",
