@@ -42,7 +42,8 @@ class Machine:
         ]
         indexes = [str(index) for index in range(self.count)]
         links = {one: {other: self.link for other in indexes if other != one} for one in indexes}
-        interface = {"name": "bond0", "up": True, "kind": "bond", "addresses": [address or "192.0.2.1"], "default": True}
+        addresses = [address or "192.0.2.1"]
+        interface = {"name": "bond0", "up": True, "kind": "bond", "addresses": addresses, "default": True}
         port = {"port": 1, "state": "ACTIVE", "link_layer": "InfiniBand", "rate": 400.0, "gids": []}
         hcas = [{"name": f"mlx5_{index}", "ports": [port]} for index in range(self.adapters)]
         return {
@@ -64,7 +65,9 @@ MACHINES = {
 }
 
 
-def config(architecture: str, hidden: int, layers: int, heads: int, kv: int, inner: int, vocabulary: int, **more: Any) -> Any:
+def config(
+    architecture: str, hidden: int, layers: int, heads: int, kv: int, inner: int, vocabulary: int, **more: Any
+) -> Any:
     return {
         "architectures": [architecture],
         "model_type": "llama" if architecture.startswith("Llama") else architecture[:5].lower(),
@@ -85,10 +88,12 @@ FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_schem
 #: config.json of the published models, and the bytes of their weights.
 CONFIGS: dict[str, tuple[Any, int]] = {
     "Qwen/Qwen3-0.6B": (
-        config("Qwen3ForCausalLM", 1024, 28, 16, 8, 3072, 151936, head_dim=128, tie_word_embeddings=True), 1_503_300_328,
+        config("Qwen3ForCausalLM", 1024, 28, 16, 8, 3072, 151936, head_dim=128, tie_word_embeddings=True),
+        1_503_300_328,
     ),
     "Qwen/Qwen3-Embedding-0.6B": (
-        config("Qwen3ForCausalLM", 1024, 28, 16, 8, 3072, 151669, head_dim=128, tie_word_embeddings=True), 1_191_586_416,
+        config("Qwen3ForCausalLM", 1024, 28, 16, 8, 3072, 151669, head_dim=128, tie_word_embeddings=True),
+        1_191_586_416,
     ),
     "Qwen/Qwen2.5-7B-Instruct-AWQ": (
         config("Qwen2ForCausalLM", 3584, 28, 28, 4, 18944, 152064, quantization_config=AWQ), 5_570_889_744,

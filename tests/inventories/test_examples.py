@@ -19,7 +19,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "collections"))
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import (  # noqa: E402
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
     catalog,
     findings,
     memory,
@@ -28,7 +28,7 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils import (  # noqa: E402
     rendering,
     spec,
 )
-from tests.inventories.machines import CONFIGS, MACHINES  # noqa: E402
+from tests.inventories.machines import CONFIGS, MACHINES
 
 INVENTORIES = sorted(path.parent.name for path in (ROOT / "inventories").glob("*/hosts.yml"))
 #: Variables of libraries in the image, beside those of vLLM, NCCL, torch and gloo. Each is read by the library named.

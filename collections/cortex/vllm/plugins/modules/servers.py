@@ -279,8 +279,8 @@ named:
   elements: str
 spans:
   description:
-    - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank), the
-      C(key) that all of them must have in common, and whether there is something C(todo) here.
+    - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank),
+      the C(key) that all of them must have in common, and whether there is something C(todo) here.
   returned: when the host was planned
   type: dict
 fetched:

@@ -12,7 +12,6 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Any
 
-
 #: A declaration of other hosts only.
 _ELSEWHERE = object()
 

@@ -191,3 +191,28 @@ def test_addresses_that_say_something_about_interfaces() -> None:
     assert [nodes.literal(text) for text in ("10.0.0.1", "[fd00::1]", "gpu1", None, "")] == [
         "10.0.0.1", "fd00::1", None, None, None,
     ]  # fmt: skip
+
+
+def test_together_or_not_at_all() -> None:
+    """What one host may do of a model that spans two: planned against a host made of data."""
+    from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.host_double import Host, server
+
+    host = Host()
+    options = {"hosts": [{"host": one, "address": ADDRESSES[one]} for one in ("gpu1", "gpu2")], "rank": 1}
+    declared_ = {"big": server(nodes=options, engine_args={"tp": 2}, secrets={"api_key": "sk-long-enough"})}
+
+    alone = host.plan(declared_, batch=["gpu2", "gpu7"])
+    assert [item.code for item in alone.refused] == ["node.batch"]
+    assert "gpu1 is not in this batch" in alone.refused[0].message
+    assert not host.plan(declared_, batch=["gpu1", "gpu2"]).refused
+
+    plan = host.converge(declared_, batch=["gpu1", "gpu2"])
+    assert [item.action for item in plan.servers] == ["create"]
+    assert plan.request("j")["orders"]["big"]["probe"]["address"] == "10.0.0.1"
+    # Nothing to do is allowed to anybody; what starts anew elsewhere starts anew here.
+    assert [item.action for item in host.plan(declared_, batch=["gpu2"]).servers] == ["none"]
+    again = host.plan(declared_, batch=["gpu1", "gpu2"], together=["big"])
+    assert [(item.action, item.reason) for item in again.servers] == [
+        ("restart", "another host of this model starts its part anew")
+    ]
+    assert [item.code for item in host.plan(declared_, batch=["gpu2"], together=["big"]).refused] == ["node.batch"]
