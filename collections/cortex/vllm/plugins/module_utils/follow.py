@@ -201,8 +201,13 @@ def until_ready(engine, ident, probe, key, rules, redact, emit, timeout, patienc
     if probe and probe.get("port"):
         prober = probing.Prober(probe, key, wake)
         prober.start()
+    watch = None
+    if probe and probe.get("peer"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import peers
+
+        watch = peers.Watch(probe["peer"])
     try:
-        return _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience)
+        return _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience, watch)
     finally:
         if prober:
             prober.halt()
@@ -221,7 +226,7 @@ def _death(reader, inspect, begin, http=None):
     return Outcome("exit", text, facts, time.monotonic() - begin, None, reader.lines, reader, http)
 
 
-def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
+def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience, watch=None):
     told = False
     silent_since = refused_since = None
     restarts = None
@@ -263,6 +268,8 @@ def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
                 if not prober.dying or now - refused_since > DEATH_PATIENCE:
                     why = prober.failure or "no answer"
                     return Outcome("probe", why, None, now - begin, None, reader.lines, reader, prober.http)
+        if watch is not None and watch.gone(now):
+            return Outcome("probe", watch.message, None, now - begin, None, reader.lines, reader)
         # A server that answers already gets the time its first token may take.
         if now - begin > timeout and not (told and refused_since is None):
             text = "not ready within {0:g} s".format(timeout)

@@ -124,6 +124,11 @@ def port(spec: Any) -> int:
     return int(spec.nodes.port) + int(key(spec), 16) % PORTS
 
 
+def meeting(spec: Any, release: catalog.Release) -> int | None:
+    """The port of the head to which every rank keeps a connection as long as both live; None where none is kept."""
+    return port(spec) if divide(spec).kind == "model" or backend(spec, release) == "ray" else None
+
+
 def share(spec: Any, release: catalog.Release) -> Share:
     """What this host is told."""
     nodes, division = spec.nodes, divide(spec)

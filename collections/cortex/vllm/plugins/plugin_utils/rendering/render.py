@@ -14,7 +14,7 @@ from typing import Any
 
 from ..catalog import Release
 from ..findings import Finding, accepted
-from ..nodes import Share, divide, share
+from ..nodes import Share, divide, meeting, share
 from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
 from . import linting
 from .arguments import arguments, inner_address
@@ -227,8 +227,10 @@ def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Rel
     if request == "auto":
         request = "none" if silent or spec.pools(config.get("architectures")) else "completion"
     question = ask(request, spec.served_model_name[0], release) if release is not None else None
+    peer = meeting(spec, release) if head and release is not None and spec.network == "host" else None
     return {
         **({"ask": question} if question is not None else {}),
+        **({"peer": {"address": head, "port": peer}} if peer else {}),
         "scheme": spec.scheme,
         "address": address,
         "port": None if silent else spec.server_port,

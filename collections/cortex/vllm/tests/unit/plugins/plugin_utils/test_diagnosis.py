@@ -140,6 +140,40 @@ def test_bytes_that_are_no_text_and_long_lines_do_no_harm():
         ("RuntimeError: Failed to infer device type, please set", "gpu.driver", "no device"),
         ("OSError: [Errno 28] No space left on device", "disk.full", "disk is full"),
         ("OSError: [Errno 98] Address already in use", "port.taken", "port is taken"),
+        ("TimeoutError: RPC call to execute_model timed out.", "nccl.hang", "did not answer to execute_model in time"),
+        (
+            "RuntimeError: [../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 20000ms for "
+            "recv operation to complete",
+            "nccl.hang",
+            "(recv) stood still for 20000 ms",
+        ),
+        (
+            "RuntimeError: [../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer "
+            "[10.0.0.2]:41234",
+            "node.lost",
+            "(10.0.0.2)",
+        ),
+        (
+            "RuntimeError: Gloo connectFullMesh failed with [../gloo/transport/tcp/pair.cc:144] no error",
+            "nccl.interface",
+            "cannot reach each other",
+        ),
+        (
+            "torch.distributed.DistStoreError: Timed out after 121 seconds waiting for clients. 1/2 clients joined.",
+            "node.missing",
+            "only 1/2 ranks",
+        ),
+        (
+            "torch.distributed.DistNetworkError: The client socket has timed out after 60000ms while trying to connect "
+            "to (10.0.0.1, 29510).",
+            "node.missing",
+            "10.0.0.1, 29510",
+        ),
+        (
+            "RuntimeError: NCCL error: unhandled cuda error (run with NCCL_DEBUG=INFO for details)",
+            "nccl.error",
+            "unhandled cuda error",
+        ),
     ],
 )
 def test_rules_for_what_cannot_be_recorded_without_gpus(text, finding, words):
