@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Several ranks of real vLLM in one container, a rank that hangs, sums in the server's own image. On the CPU, by gloo."""
+"""Several ranks of real vLLM in one container, one that hangs, and sums in the server's own image: CPU and gloo."""
 
 from __future__ import annotations
 
