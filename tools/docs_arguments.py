@@ -46,6 +46,33 @@ which the argument came or went, and what to write instead. Every option of ever
 ```
 """
 
+ABILITIES = """
+## What must be declared for what
+
+A server is asked for an ability before it counts as ready when `probe.request` names it: `completion`, `json_schema`,
+`regex`, `grammar`, `choice`, `tool_call`, `embedding` or `score`. Task `cortex.vllm.ready` asks the same of a server
+that runs. The question is put as the release understands it.
+
+| `probe.request` | what must be declared | how clients ask |
+|---|---|---|"""
+
+ENGINES = """
+With V1 (0.8 on by itself, the only engine from 0.11 on) the backend of structured answers belongs to the server, and no
+request can choose another; `best_of` and logits processors of requests went too, and are refused in `request_defaults`.
+"""
+
+AHEAD = """
+## Before an upgrade
+
+`ansible-playbook cortex.vllm.check` ends with a table of what newer releases, up to the newest known, will say to what
+is declared; `cortex.vllm.args` returns the same as `ahead`. *rewritten*: the collection says it in the new words by
+itself. *deprecated*: works until the release that removes it. *removed* and *refused*: the upgrade is refused until it
+is changed. For this declaration on {version}:
+
+```yaml
+vllm_servers:
+  chat:"""
+
 EDITORS = """
 ## In an editor
 
@@ -149,10 +176,28 @@ def refused(declared: dict[str, Any]) -> Iterator[str]:
         yield f"| `{item.code}` ({item.severity}) | {str(item).removeprefix('vllm_servers[chat].')} |"
 
 
+def upgrade(declared: dict[str, Any], version: str) -> Iterator[str]:
+    yield AHEAD.format(version=version)
+    shown = {key: value for key, value in declared.items() if key != "name"}
+    yield "    " + yaml.safe_dump(shown, sort_keys=False, width=100).strip().replace("\n", "\n    ")
+    yield "```\n\n| setting | from | until | what | why | do |\n|---|---|---|---|---|---|"
+    (made,) = spec.load([declared])
+    for row in rendering.ahead(made, catalog.nearest(version)[0]):
+        cells = [f"`{row['setting']}`", *(row[key] or "" for key in ("release", "until", "kind", "message", "fix"))]
+        yield f"| {' | '.join(cells)} |"
+
+
+def abilities(rows: list[list[str]]) -> Iterator[str]:
+    yield ABILITIES
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+    yield ENGINES.rstrip()
+
+
 def page() -> str:
     data = json.loads((ROOT / "tools" / "arguments.json").read_text())
     parts = [HEAD.rstrip(), *exposed(data["groups"]), *translations(), *example(data["example"], data["releases"])]
-    return "\n".join([*parts, *refused(data["refused"])]) + "\n" + EDITORS
+    parts += [*refused(data["refused"]), *upgrade(**data["upgrade"])]
+    return "\n".join([*parts, *abilities(data["abilities"])]) + "\n" + EDITORS
 
 
 def main() -> int:

@@ -61,6 +61,8 @@ class Machine:
         self.image = image
         self.runs = 0
         self.declaration: dict[str, t.Any] = {}
+        #: How ansible reaches the host; None is the counting connection through the outer engine.
+        self.connection: dict[str, t.Any] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -150,14 +152,11 @@ class Machine:
             assert time.monotonic() < until, self.run("docker", "ps", "-a")
             time.sleep(0.2)
 
-    def play(self, playbook: str = "site", *arguments: str) -> t.Any:
-        """Run a playbook of the repository against the host; an Outcome of the fleet tests."""
-        self.runs += 1
-        out = self.directory / f"run-{self.runs:03d}"
-        out.mkdir()
+    def begin(self, out: pathlib.Path, playbook: str = "site", *arguments: str) -> subprocess.Popen[str]:
+        """Start a playbook of the repository against the host, in a process group of its own, with its files in out."""
+        connection = self.connection or {"ansible_connection": "counted_docker", "ansible_host": self.name}
         inventory = {
-            "ansible_connection": "counted_docker",
-            "ansible_host": self.name,
+            **connection,
             "ansible_python_interpreter": "/usr/bin/python3",
             "vllm_servers": {SERVER: copy.deepcopy(self.declaration)},
         }
@@ -173,18 +172,35 @@ class Machine:
             FLEET_RESULTS=str(out / "results.jsonl"),
             PYTHONDONTWRITEBYTECODE="1",
         )
-        begin = time.monotonic()
-        done = subprocess.run(
+        return subprocess.Popen(
             [str(fleet.BIN / "ansible-playbook"), "-i", str(out / "hosts.yml"),
              str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments],
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=300, check=False,
+            text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
+
+    def folder(self) -> pathlib.Path:
+        """A new folder for what one run leaves."""
+        self.runs += 1
+        out = self.directory / f"run-{self.runs:03d}"
+        out.mkdir()
+        return out
+
+    def play(self, playbook: str = "site", *arguments: str) -> t.Any:
+        """Run a playbook of the repository against the host; an Outcome of the fleet tests."""
+        out = self.folder()
+        begin = time.monotonic()
+        with self.begin(out, playbook, *arguments) as process:
+            try:
+                text, _none = process.communicate(timeout=300)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
         results: dict[str, list[dict[str, t.Any]]] = {}
         for line in fleet.read_lines(out / "results.jsonl"):
             results.setdefault(line["host"], []).append(line["result"])
         calls = fleet.read_lines(out / "calls.jsonl")
-        return fleet.Outcome(done.returncode, done.stdout, time.monotonic() - begin, results, calls)
+        return fleet.Outcome(process.returncode, text, time.monotonic() - begin, results, calls)
 
     def converged(self) -> t.Any:
         """Run the site playbook, which must succeed."""
@@ -210,7 +226,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Machine]:
         one.start(host_image)
         one.load(image)
         # One value of one argument cannot start: the worker finds too little shared memory.
-        one.put_model(when=[{"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}}])
+        # Another value makes it wait for a file "go" beside the model.
+        one.put_model(
+            when=[
+                {"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}},
+                {"argument": "max_num_seqs", "value": "9", "set": {"gate": "go"}},
+            ]
+        )
         yield one
     finally:
         one.remove()

@@ -54,6 +54,7 @@ class ActionModule(_action.BrainsAction):
             "vllm_version": image.version or release.version,
             "exact": rendering.exact(image),
             "findings": [finding.as_dict() for finding in rendered.findings],
+            "ahead": rendering.ahead(declared, release),
         }
         if options["dest"]:
             mode = "0755" if options["format"] == "script" else "0644"

@@ -208,7 +208,7 @@ options:
     type: float
   stop_timeout:
     description:
-    - Seconds that requests in flight have before the server is killed.
+    - Seconds from the wish to stop to the kill. A server gets at least ten more than its drain.
     type: float
     default: 30.0
   accept:
@@ -528,6 +528,17 @@ options:
     - Whether a server that runs but gives no token any more is restarted.
     type: bool
     default: false
+  drain_timeout:
+    description:
+    - Seconds that requests in flight have to finish when the server is stopped. Rendered as C(--shutdown-timeout)
+      from vLLM 0.18 on; older releases finish them until they are killed. V(0) cuts them off.
+    type: float
+    default: 20.0
+  warm_cache:
+    description:
+    - Whether weights are read into the page cache before a running server is stopped, as far as memory is available.
+    type: bool
+    default: true
   prove:
     description:
     - V(image) lets the image's own parser read the command line before anything is stopped, in a one-off container

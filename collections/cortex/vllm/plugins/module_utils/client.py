@@ -198,6 +198,24 @@ class Engine:
         """Stop within ``timeout`` seconds (whole ones for the engine), then it is killed."""
         self._call(self._api.stop, ident, timeout=int(math.ceil(timeout)))
 
+    def kill(self, ident):
+        """SIGKILL for a running container."""
+        self._call(self._api.kill, ident)
+
+    def wait(self, ident, timeout):
+        """Return when the container does not run (any more); a `timeout` error after as many seconds."""
+        self._call(self._api.wait, ident, timeout=timeout)
+
+    def processes(self, ident):
+        """Process ids of a running container, as this host counts them; empty when it does not run."""
+        try:
+            found = self._call(self._api.top, ident, "-eo pid")
+        except EngineError as exc:
+            if exc.kind in ("not_found", "conflict", "refused"):
+                return []
+            raise
+        return [int(row[0]) for row in found.get("Processes") or [] if row and row[0].isdigit()]
+
     def rename(self, ident, name):
         self._call(self._api.rename, ident, name)
 

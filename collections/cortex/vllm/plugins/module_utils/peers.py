@@ -5,10 +5,10 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Whether the head of a model that spans hosts is still there, seen from a further rank, without asking anybody.
+"""Whether the other ranks of a model that spans hosts are still there, without asking anybody.
 
-A rank keeps a connection to the head's rendezvous for as long as both live. The kernel of this host knows it. A rank
-whose head has gone may wait for it for many minutes; whoever waits for the rank need not.
+A rank keeps a connection to the head's rendezvous for as long as both live, and the kernels of both hosts know it. A
+rank whose fellow has gone may wait for it for many minutes; whoever waits for the rank need not.
 """
 
 from __future__ import annotations
@@ -34,11 +34,17 @@ def form(address, port):
     return "{0}:{1:04X}".format(binascii.hexlify(b"".join(words)).decode("ascii").upper(), port)
 
 
-def connected(address, port, tables=TABLES):
-    """Whether a process of this host has a live connection to ``address``; None when the kernel does not tell."""
-    wanted, told = {form(address, port)}, False
+def connected(peer, tables=TABLES):
+    """Whether a process of this host has a live connection with a peer; None when the kernel does not tell.
+
+    ``peer``: ``{"address", "port"}``, a port of the other side, or ``{"address", "local_port"}``, one of this side.
+    """
+    address, port = str(peer["address"]), int(peer.get("port") or 0)
+    wanted, told = [form(address, port)], False
     if ":" not in address:
-        wanted.add(form("::ffff:" + address, port))
+        wanted.append(form("::ffff:" + address, port))
+    hosts = [item.partition(":")[0] for item in wanted]
+    own = ":{0:04X}".format(int(peer["local_port"])) if peer.get("local_port") else None
     for path in tables:
         try:
             with open(path, "rb") as stream:
@@ -48,33 +54,39 @@ def connected(address, port, tables=TABLES):
         told = True
         for row in rows:
             parts = row.split()
-            if len(parts) > 3 and parts[2] in wanted and parts[3] == ESTABLISHED:
+            if len(parts) < 4 or parts[3] != ESTABLISHED:
+                continue
+            if own and parts[1].endswith(own) and parts[2].partition(":")[0] in hosts:
+                return True
+            if not own and parts[2] in wanted:
                 return True
     return False if told else None
 
 
 class Watch:
-    """Of one head, for one start. ``gone()`` is true once there was a connection and has been none for a while."""
+    """Of all peers, for one start. ``gone()`` is true once one of them was there and has been missing for a while."""
 
-    def __init__(self, peer, look=connected):
-        self.address, self.port = str(peer["address"]), int(peer["port"])
-        self._look, self._seen, self._since, self._next = look, False, None, 0.0
+    def __init__(self, peers, look=connected):
+        self._peers, self._look, self._next = list(peers), look, 0.0
+        self._seen, self._since = set(), {}
+        self.lost = None
 
     def gone(self, now):
         if now < self._next:
             return False
         self._next = now + EVERY
-        alive = self._look(self.address, self.port)
-        if alive is None:
-            return False
-        if alive:
-            self._seen, self._since = True, None
-            return False
-        if not self._seen:
-            return False
-        self._since = now if self._since is None else self._since
-        return now - self._since >= PATIENCE
+        for index, peer in enumerate(self._peers):
+            alive = self._look(peer)
+            if alive:
+                self._seen.add(index)
+                self._since.pop(index, None)
+            elif alive is False and index in self._seen:
+                if now - self._since.setdefault(index, now) >= PATIENCE:
+                    self.lost = peer
+                    return True
+        return False
 
     @property
     def message(self):
-        return "the head at {0} has ended: this rank lost it".format(self.address)
+        what = "a rank at {0}" if (self.lost or {}).get("local_port") else "the head at {0}"
+        return what.format((self.lost or {}).get("address")) + " has ended: this one lost it"

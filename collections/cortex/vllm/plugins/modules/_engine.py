@@ -150,7 +150,7 @@ def run_step(module):
         return fetch.fetch(request, params)
     from ansible_collections.cortex.vllm.plugins.module_utils import job
 
-    return dict(job.apply(request, params["secrets"], params), changed=True)
+    return dict(job.apply(request, params["secrets"], params, module), changed=True)
 
 
 def main():

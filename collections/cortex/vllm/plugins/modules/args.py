@@ -139,6 +139,59 @@ findings:
   returned: always
   type: list
   elements: dict
+ahead:
+  description:
+    - What the declaration will meet in newer releases, up to the newest known one, nearest first. So that an upgrade
+      is planned.
+    - It is not about this release. RV(findings) is.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    setting:
+      description: What was declared.
+      returned: always
+      type: str
+      sample: engine_args.swap_space
+    kind:
+      description:
+        - V(deprecated) works and will go. V(rewritten) is said in the new words by the collection itself.
+        - V(removed) and V(refused) must be changed before that release is used. V(warned) should be.
+      returned: always
+      type: str
+      sample: removed
+    release:
+      description: The release where it begins.
+      returned: always
+      type: str
+      sample: "0.18"
+    until:
+      description: The last release that says so. None when the newest known one does.
+      returned: always
+      type: str
+    message:
+      description: What happens there.
+      returned: always
+      type: str
+      sample: removed in vLLM 0.18
+    fix:
+      description: What to write instead.
+      returned: always
+      type: str
+      sample: "Delete it: the V1 engine has ignored it since 0.8"
+    code:
+      description: Code of the finding.
+      returned: always
+      type: str
+      sample: argument.removed
+    field:
+      description: The field, as findings name it.
+      returned: always
+      type: str
+    server:
+      description: Name of the server.
+      returned: always
+      type: str
 dest:
   description: The file that was written.
   returned: with O(dest)

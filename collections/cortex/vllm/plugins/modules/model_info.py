@@ -125,12 +125,10 @@ problems:
   contains:
     code:
       description:
-        - One of V(model.absent), V(model.revision-absent), V(model.unreadable), V(model.config-missing),
-          V(model.config-invalid), V(model.index-invalid), V(model.weights-missing), V(model.shard-missing),
-          V(model.shard-truncated), V(model.shard-invalid), V(model.pointer-file), V(model.gguf-invalid),
-          V(model.download-incomplete), V(model.tokenizer-missing), V(model.tokenizer-invalid).
+        - The code of a finding, such as V(model.absent), V(model.shard-missing) or V(model.weights-corrupt). The
+          project's page on troubleshooting has all of them.
       type: str
-      sample: model.shard-truncated
+      sample: model.weights-corrupt
     severity:
       description: V(error) when the model cannot be loaded like this, else V(warning).
       type: str

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import inspection, nodes, planning, status
+from . import catalog, inspection, nodes, planning, status
 from . import observation as observing
 from .findings import Finding, FindingsError, errors, ordered
 from .following import SLICE, Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
@@ -50,9 +50,13 @@ class Settings:
     check_mode: bool = False
     diff: bool = False
     address: str = ""
+    pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
     together: tuple[str, ...] = ()
     batch: tuple[str, ...] | None = None
+    contract: bool = False
+    holds: tuple[Any, ...] = ()
+    saved: Mapping[str, Any] | None = None
 
     @property
     def plan_only(self) -> bool:
@@ -199,7 +203,8 @@ class Converge:
         return seen, plan
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
-        request = observing.query(self.specs, self.settings.state_dir)
+        settings = self.settings
+        request = observing.query(self.specs, settings.state_dir, pulse=settings.pulse, contract=settings.contract)
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
         return seen, planning.plan(self.specs, seen, self._options())
@@ -212,11 +217,16 @@ class Converge:
             prune=settings.prune,
             update=settings.update,
             steps=list(settings.steps if not settings.plan_only else STEPS),
-            state_override=settings.state,
+            state_override=None if settings.state == "restarted" else settings.state,
+            restart=settings.state == "restarted",
+            holds=settings.holds,
+            saved=settings.saved,
             collection_version=settings.collection_version,
+            ahead=settings.check_mode,
             now=time.time(),
             together=list(settings.together),
             batch=settings.batch,
+            check=settings.check_mode,
         )
 
     def _tags(self, seen: observing.Observation) -> list[str]:
@@ -286,7 +296,7 @@ class Converge:
         groups = [list(group) for group in request.get("groups") or [[name] for name in orders]]
         limits = limit_of(orders, groups)
         jobs = [
-            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), seen.server(name).ready_seconds)
+            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), _expected(seen, name, order))
             for name, order in orders.items()
         ]
         try:
@@ -309,6 +319,9 @@ class Converge:
         for server in plan.servers:
             # What nobody declares is told by a finding; here it only counts when something is done about it.
             for line in plan_lines(self.remote.host, server, everything and server.name in declared):
+                self.remote.say(line)
+        if self.settings.check_mode:
+            for line in ahead_lines(self.remote.host, plan):
                 self.remote.say(line)
 
     def _result(self, seen: observing.Observation, plan: planning.Plan, pending: Sequence[Any] = ()) -> dict[str, Any]:
@@ -358,6 +371,12 @@ class Converge:
         raise ConvergeError("\n".join(texts), result)
 
 
+def _expected(seen: observing.Observation, name: str, order: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the start that an order brings went the last time, if this host remembers one of its image and model."""
+    image = (order.get("body") or {}).get("Image") or (seen.server(name).committed or {}).get("image_id")
+    return seen.start_like(name, image, order.get("model"))
+
+
 def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False) -> list[str]:
     """What will be done with one server, and why: one line, and one for each difference that matters.
 
@@ -373,6 +392,20 @@ def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False)
         lines += [f"[{host}]   {text}" for text in status.difference_texts(server.differences)]
     memory = getattr(server, "facts", {}).get("memory") or {}
     return lines + [f"[{host}]   {text}" for text in memory.get("table", ())]
+
+
+def ahead_lines(host: str, plan: planning.Plan) -> list[str]:
+    """What newer releases of vLLM will say to the declarations, as a table; nothing where no release was found out."""
+    found = (getattr(server, "facts", {}).get("ahead") for server in plan.servers)
+    known = [rows for rows in found if rows is not None]
+    rows = [row for rows in known for row in rows]
+    if not known:
+        return []
+    newest = catalog.versions()[-1]
+    if not rows:
+        return [f"[{host}] releases up to vLLM {newest}: nothing else to say to these declarations"]
+    title = f"[{host}] what releases up to vLLM {newest} will say to these declarations:"
+    return [title, *(f"[{host}]   {line}" for line in status.ahead_table(rows))]
 
 
 def pull_progress(advance: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ typed by hand. A release is read only when it is asked for (about 1 ms) and then
 
 from __future__ import annotations
 
-from .history import Lifetime, canonical, ever, flag_lifetime, variable_lifetime
+from .history import Lifetime, canonical, ever, flag_lifetime, since, variable_lifetime
 from .release import Endpoint, Flag, Release, Variable, normalise
 from .store import asked, harvested, help_text, nearest, release, version_key, versions
 
@@ -35,6 +35,7 @@ __all__ = [
     "nearest",
     "normalise",
     "release",
+    "since",
     "variable_lifetime",
     "version_key",
     "versions",

@@ -50,6 +50,13 @@ class Lifetime:
         return _change(self.last, self.gone, "last seen in") if self.gone else ""
 
 
+def since(version: str) -> str:
+    """A release as the point where something changed: ``0.18``, or ``0.8.3`` where patch releases changed things."""
+    known = versions()
+    place = known.index(version)
+    return _change(known[place - 1], version, "").partition(" (")[0] if place else version
+
+
 def _change(before: str | None, after: str, words: str) -> str:
     if before is None:
         return after

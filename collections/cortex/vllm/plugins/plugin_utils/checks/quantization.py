@@ -14,7 +14,7 @@ from typing import Any
 from ..observation import wants_gpus
 from .config import Config
 from .context import Findings, Server
-from .tables import facts, table
+from .tables import facts, no_such_quantization, table
 
 _SPELLINGS = {"compressed_tensors": "compressed-tensors", "auto_round": "auto-round", "intel/auto-round": "auto-round"}
 _HALF = {"half": "float16", "float": "float32"}
@@ -90,22 +90,16 @@ def _fits(own: str, declared: str) -> bool:
 def _release(server: Server, method: str, own: str | None) -> Findings:
     """quantization/__init__.py in vllm/model_executor/layers: what is not registered is unknown, but for plugins."""
     release = server.release
-    if release is None or not release.quantization:
-        return
+    if release is None or not release.quantization or (method == "gguf" and own == "gguf"):
+        return  # which releases read GGUF, and whether the image has the plugin, is said by checks/gguf.py
     family = _family(method)
     names = {method, *(family["accepts"] if family is not None and method == own else ())}
     if not names & set(release.quantization):
-        left = next((row for row in table("quantization")["left"] if row["method"] == method), None)
-        gone = f": it left vLLM in {left['release']}" if left else ""
-        fix = f"Use {left['instead']}." if left else f"vLLM {release.version} has {', '.join(release.quantization)}."
-        yield server.finding(
-            "model.quantization",
-            "error" if server.exact else "warning",
-            f"vLLM {release.version} has no quantization method {method}{gone}",
-            _field(server),
-            f"{fix} If a plugin in the image adds it, write accept: [model.quantization].",
-            origin=method,
-        )
+        if method == declared_method(server):
+            return  # said by rendering, which needs no host for it
+        text, fix = no_such_quantization(release, method)
+        severity = "error" if server.exact else "warning"
+        yield server.finding("model.quantization", severity, text, _field(server), fix, origin=method)
     elif method in facts(release).get("deprecated_quantization", ()):
         if not server.argument("allow_deprecated_quantization"):
             yield server.finding(

@@ -24,6 +24,17 @@ def table(name: str) -> Mapping[str, Any]:
     return found
 
 
+def no_such_quantization(release: Any, method: str) -> tuple[str, str]:
+    """Message and fix for a quantization method that a release does not register."""
+    left = next((row for row in table("quantization")["left"] if row["method"] == method), None)
+    gone = f": it left vLLM in {left['release']}" if left else ""
+    fix = f"Use {left['instead']}." if left else f"vLLM {release.version} has {', '.join(release.quantization)}."
+    return (
+        f"vLLM {release.version} has no quantization method {method}{gone}",
+        f"{fix} If a plugin in the image adds it, write accept: [model.quantization].",
+    )
+
+
 def facts(release: Any) -> Mapping[str, Any]:
     """What the source of a release says beside its command line; empty when it is not known."""
     found: Mapping[str, Any] = table("releases")["releases"].get(release.version, {}) if release is not None else {}

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from .divide import Division, Share, backend, divide, key, meeting, port, serves, share
+from .divide import Division, Share, backend, divide, key, peers, port, serves, share
 from .expand import expand, literal
 
-__all__ = ["Division", "Share", "backend", "divide", "expand", "key", "literal", "meeting", "port", "serves", "share"]
+__all__ = ["Division", "Share", "backend", "divide", "expand", "key", "literal", "peers", "port", "serves", "share"]

@@ -124,9 +124,18 @@ def port(spec: Any) -> int:
     return int(spec.nodes.port) + int(key(spec), 16) % PORTS
 
 
-def meeting(spec: Any, release: catalog.Release) -> int | None:
-    """The port of the head to which every rank keeps a connection as long as both live; None where none is kept."""
-    return port(spec) if divide(spec).kind == "model" or backend(spec, release) == "ray" else None
+def peers(spec: Any, release: catalog.Release) -> list[dict[str, Any]]:
+    """Whom the host of a rank keeps a connection with for as long as both live; nobody where it cannot be seen.
+
+    Ranks of one model join a store of the head's first rank (torch TCPStore), or Ray's head. Data parallel ranks only
+    shake hands. The host sees connections of containers that have its network.
+    """
+    if spec.network != "host" or (divide(spec).kind == "data" and backend(spec, release) != "ray"):
+        return []
+    nodes, at = spec.nodes, port(spec)
+    if nodes.place:
+        return [{"address": nodes.head.address, "port": at}] if nodes.head.address else []
+    return [{"address": node.address, "local_port": at} for node in nodes.hosts[1:] if node.address]
 
 
 def share(spec: Any, release: catalog.Release) -> Share:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from .ahead import ahead
 from .arguments import CONTAINER_PORT, Arguments, arguments, takes_model_as_option
 from .body import LABEL_GENERATION, LABEL_KIND, LABEL_SERVER, Rendered, container_name
 from .generation import digests, generation_of
@@ -23,6 +24,7 @@ __all__ = [
     "Arguments",
     "ImageFacts",
     "Rendered",
+    "ahead",
     "arguments",
     "cache_directory",
     "container_name",

@@ -25,6 +25,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 #: Seconds before the second start in a row, doubled for each further one, and the most.
 FIRST_WAIT = 5
 LONGEST_WAIT = 300
+#: Failed starts in a row after which nothing is tried any more: with the waits, about 40 minutes.
+GIVE_UP = 12
 #: Seconds that one health request may take.
 HEALTH_TIMEOUT = 8
 
@@ -72,6 +74,7 @@ def launcher(
         state=state,
         first_wait=FIRST_WAIT,
         longest_wait=LONGEST_WAIT,
+        give_up=GIVE_UP,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..catalog import Release
 from ..findings import Finding, accepted
-from ..nodes import Share, divide, meeting, share
+from ..nodes import Share, divide, peers, share
 from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
 from . import linting
 from .arguments import arguments, inner_address
@@ -51,12 +51,18 @@ def expected_load(weights: int | None) -> float:
     return min(LONGEST_START, LOAD_OVERHEAD + weights / LOAD_RATE)
 
 
-def start_timeout(spec: ServerSpec, weights: int | None) -> float:
-    """Seconds after which a start has failed: as declared, or 10 to 60 minutes by the size of the weights."""
+def start_timeout(spec: ServerSpec, weights: int | None, rate: float | None = None) -> float:
+    """Seconds after which a start has failed: as declared, or 10 to 60 minutes by the size of the weights.
+
+    :param rate: bytes a second at which this host was seen to read weights; half of it is expected, and a slow host
+        gets more than the 60 minutes
+    """
     if spec.start_timeout is not None:
         return spec.start_timeout
     if weights is None:
         return LONGEST_START if not spec.offline else TIMEOUT_OVERHEAD * 3
+    if rate:
+        return min(LONGEST_START * 4, TIMEOUT_OVERHEAD + 2 * weights / rate)
     return min(LONGEST_START, TIMEOUT_OVERHEAD + weights / TIMEOUT_RATE)
 
 
@@ -87,7 +93,7 @@ def render(
     together = collectives(spec, release, gpus, host)
     part = share(spec, release) if spec.nodes is not None else Share()
     findings += together.findings + accepted(_node_findings(spec, part), spec.accept)
-    more = {**together.arguments, **part.arguments}
+    more = {**together.arguments, **part.arguments, **drain(spec, release)}
     rendered = arguments(spec, release, entrypoint=program, model=model, more=more)
     argv = [] if part.program else rendered.argv
     program = part.program or program
@@ -134,8 +140,8 @@ def render(
         generation=generation,
         digests=secrets,
         gpu_locks=list(gpus),
-        start_timeout=start_timeout(spec, (model or {}).get("bytes")),
-        stop_timeout=spec.stop_timeout,
+        start_timeout=start_timeout(spec, (model or {}).get("bytes"), (host or {}).get("storage_rate")),
+        stop_timeout=spec.effective_stop_timeout,
         user=owner(spec, image, findings),
         image=image,
         verified_restart_policy=restart_policy(spec.restart_policy),
@@ -222,15 +228,15 @@ def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Rel
     head = spec.nodes.head.address if spec.nodes is not None and spec.headless else None
     address = head or address
     silent = spec.headless and not head
+    fellows = peers(spec, release) if spec.nodes is not None and release is not None else []
     config = (model or {}).get("config") or {}
     request = spec.probe.request
     if request == "auto":
         request = "none" if silent or spec.pools(config.get("architectures")) else "completion"
     question = ask(request, spec.served_model_name[0], release) if release is not None else None
-    peer = meeting(spec, release) if head and release is not None and spec.network == "host" else None
     return {
         **({"ask": question} if question is not None else {}),
-        **({"peer": {"address": head, "port": peer}} if peer else {}),
+        **({"peers": fellows} if fellows else {}),
         "scheme": spec.scheme,
         "address": address,
         "port": None if silent else spec.server_port,
@@ -261,6 +267,15 @@ def _node_findings(spec: ServerSpec, part: Share) -> list[Finding]:
             at = spec.where("nodes")
             findings.append(Finding("node.address", "error", text, field=at, fix=fix, server=spec.name))
     return findings
+
+
+def drain(spec: ServerSpec, release: Release) -> dict[str, Any]:
+    """The argument that lets a server finish its requests when it is stopped, where the release has it (from 0.18 on).
+
+    Without it a server aborts what it is working on at once (0.32: vllm/v1/engine/core.py, _handle_shutdown).
+    """
+    known = spec.drain_timeout and release.flag("shutdown_timeout") is not None
+    return {"shutdown_timeout": math.ceil(spec.drain_timeout)} if known else {}
 
 
 def _program(spec: ServerSpec, image: ImageFacts, release: Release) -> list[str]:

@@ -23,6 +23,11 @@ def rows() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def has(version: str) -> str:
+    """Which release a message is about, said the same way everywhere, so that ``ahead`` can leave it out."""
+    return f"(the image has {version})"
+
+
 @lru_cache(maxsize=None)
 def table(name: str, key: str = "argument") -> dict[str, dict[str, Any]]:
     """One table, by one of its columns."""

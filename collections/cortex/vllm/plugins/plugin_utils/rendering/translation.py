@@ -21,7 +21,7 @@ from .. import catalog
 from ..findings import Severity
 from . import reshaping
 from .reshaping import Item, before
-from .tables import rows, table
+from .tables import has, rows, table
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def _reasons(release: catalog.Release, name: str) -> Iterator[tuple[str, str, st
     life = catalog.flag_lifetime(name)
     if life is not None and life.gone and not before(release, life.gone):
         fix = table("gone").get(name, {}).get("fix") or _into(name) or "Delete it"
-        yield "argument.removed", f"removed in vLLM {life.removed} (the image has {release.version})", fix
+        yield "argument.removed", f"removed in vLLM {life.removed} {has(release.version)}", fix
     request = table("requests", "field").get(name)
     if request is not None:
         where = request.get("default")
@@ -226,7 +226,7 @@ def _reasons(release: catalog.Release, name: str) -> Iterator[tuple[str, str, st
         yield "argument.request", "belongs to requests, not to the server", fix
     if life is not None and before(release, life.first):
         fix = table("newer").get(name, {}).get("fix") or "Delete it, or use a newer image"
-        yield "argument.newer", f"appeared in vLLM {life.appeared} (the image has {release.version})", fix
+        yield "argument.newer", f"appeared in vLLM {life.appeared} {has(release.version)}", fix
     if life is not None:
         text = f"vLLM {release.version} does not have it: releases {life.first} to {life.last} do, with gaps"
         yield "argument.removed", text, table("gone").get(name, {}).get("fix") or "Delete it"

@@ -16,7 +16,7 @@ from .base import Declaration, Texts
 from .collectives import Nccl
 from .nodes import DECIDED, Nodes
 from .parts import Debug, Mount, Probe, looks_secret
-from .values import Address, Integer, Path, Problem, Problems, Text
+from .values import Address, Integer, Path, Problem, Problems, Seconds, Text
 
 #: Where huggingface_hub keeps snapshots of root (constants.py: HF_HUB_CACHE below HF_HOME, ~/.cache/huggingface).
 DEFAULT_HUB_CACHE = "/root/.cache/huggingface/hub"
@@ -44,6 +44,8 @@ REFUSED_ARGUMENTS: dict[str, tuple[str, str]] = {
     "help": ("prints a text and ends", "Delete it"),
     "version": ("prints a text and ends", "Delete it"),
 }
+#: Seconds between the end of a drain and the kill: vLLM ends its processes and gives GPU memory back in them.
+DRAIN_MARGIN = 10.0
 #: Fields that vLLM takes from ``--override-generation-config`` as defaults of requests
 #: (0.32: vllm/config/model.py, ModelConfig.get_diff_sampling_param). It ignores all others.
 REQUEST_DEFAULTS = (
@@ -235,6 +237,19 @@ class ServerSpec(Declaration):
     restart_when_hung: bool = Field(
         default=False, description="Whether a server that runs but gives no token any more is restarted."
     )
+    drain_timeout: Seconds = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="Seconds that requests in flight have to finish when the server is stopped. Rendered as "
+        "C(--shutdown-timeout) from vLLM 0.18 on; older releases finish them until they are killed. V(0) cuts "
+        "them off.",
+    )
+    warm_cache: bool = Field(
+        default=True,
+        description="Whether weights are read into the page cache before a running server is stopped, as far as "
+        "memory is available.",
+    )
     prove: Literal["none", "image"] = Field(
         default="none",
         description="V(image) lets the image's own parser read the command line before anything is stopped, in a "
@@ -360,6 +375,17 @@ class ServerSpec(Declaration):
     def published(self) -> list[tuple[str, int]]:
         """Address and port of everything that the host publishes."""
         return [] if self.headless else [(self.bind, self.server_port)]
+
+    @property
+    def drain(self) -> float:
+        """Seconds that requests in flight have: as vLLM's own argument says, else as the field does."""
+        own = self.engine_args.get("shutdown_timeout")
+        return float(own) if isinstance(own, (int, float)) and not isinstance(own, bool) else self.drain_timeout
+
+    @property
+    def effective_stop_timeout(self) -> float:
+        """Longer than the drain: what ends by itself must not be killed while it does."""
+        return max(self.stop_timeout, self.drain + DRAIN_MARGIN if self.drain else 0.0)
 
 
 #: Re-exported for whoever walks a declaration.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...checks.tables import no_such_quantization
 from ..asking import GENERATING, POOLING, score_path
 from ..reshaping import boolean
 from .subject import Findings, Subject
@@ -35,7 +36,7 @@ NEEDS = (
 def check(subject: Subject) -> Findings:
     """Ask for each ability in turn."""
     checks: tuple[Callable[[Subject], Findings], ...] = (
-        _tools, _reasoning, _structured, _attention, _needs, _remote, _probe,
+        _tools, _reasoning, _structured, _attention, _quantization, _needs, _remote, _probe,
     )  # fmt: skip
     for one in checks:
         yield from one(subject)
@@ -97,6 +98,19 @@ def _attention(subject: Subject) -> Findings:
             yield subject.finding("attention.backend", "error", text, fix, "env", name)
         else:
             yield subject.about("attention.backend", "error", text, fix, name)
+
+
+def _quantization(subject: Subject) -> Findings:
+    """The declared method; what the weights themselves name is for a check that has seen them."""
+    release, value = subject.release, subject.value("quantization")
+    flag = release.flag("quantization")
+    if not isinstance(value, str) or not release.quantization or (flag is not None and flag.choices):
+        return
+    method = value.strip().lower()
+    # vllm/config/model.py _verify_quantization: underscores are taken for hyphens where the method has them.
+    if method in ("", "none", "null") or {method, method.replace("_", "-")} & set(release.quantization):
+        return
+    yield subject.about("model.quantization", "error", *no_such_quantization(release, method), "quantization")
 
 
 def _needs(subject: Subject) -> Findings:

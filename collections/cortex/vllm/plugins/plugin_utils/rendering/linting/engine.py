@@ -16,7 +16,7 @@ from __future__ import annotations
 from ... import catalog
 from ...spec import ServerSpec
 from ..reshaping import equal
-from ..tables import rows
+from ..tables import has, rows
 from .subject import Findings, Subject
 
 USE_V1 = "VLLM_USE_V1"
@@ -73,10 +73,10 @@ def _engine(subject: Subject) -> Findings:
     wanted = _wanted(subject)
     place = ("engine",) if subject.spec.engine != "auto" else ("env", USE_V1)
     if wanted == "v0" and not subject.older(ONLY_V1):
-        text = f"the V0 engine left vLLM in 0.11 (the image has {subject.release.version})"
+        text = f"the V0 engine left vLLM in 0.11 {has(subject.release.version)}"
         yield subject.finding("release.engine", "error", text, "Write engine: auto, or use an image up to 0.10", *place)
     if wanted == "v1" and subject.older(FIRST_V1):
-        text = f"the V1 engine came with vLLM 0.6.4 (the image has {subject.release.version})"
+        text = f"the V1 engine came with vLLM 0.6.4 {has(subject.release.version)}"
         yield subject.finding("release.engine", "error", text, "Write engine: auto, or use a newer image", *place)
     if subject.older("0.8.0") or not subject.older(ONLY_V1) or wanted == "v0":
         return
@@ -102,7 +102,7 @@ def _unsupported(subject: Subject) -> list[str]:
 
 def _runner(subject: Subject) -> Findings:
     if subject.spec.model_runner == "v2" and USE_V2_RUNNER not in subject.release.environment:
-        text = f"the V2 model runner came with vLLM 0.12 (the image has {subject.release.version})"
+        text = f"the V2 model runner came with vLLM 0.12 {has(subject.release.version)}"
         yield subject.finding(
             "release.model-runner", "error", text, "Write model_runner: auto, or use a newer image", "model_runner"
         )
@@ -111,7 +111,7 @@ def _runner(subject: Subject) -> Findings:
 def _debug(subject: Subject) -> Findings:
     debug = subject.spec.debug
     if debug.stats_interval is not None and "VLLM_LOG_STATS_INTERVAL" not in subject.release.environment:
-        text = f"vLLM logs its statistics every 10 s before 0.10.1 (the image has {subject.release.version})"
+        text = f"vLLM logs its statistics every 10 s before 0.10.1 {has(subject.release.version)}"
         yield subject.finding("debug.unavailable", "error", text, "Delete it", "debug", "stats_interval")
     if debug.stats_interval is not None and subject.value("disable_log_stats") is True:
         text = "has no meaning with disable_log_stats, which also empties /metrics"

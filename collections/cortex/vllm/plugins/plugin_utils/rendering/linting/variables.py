@@ -21,6 +21,7 @@ from typing import Any
 
 from ... import catalog, nccl
 from ...spec.parts import looks_secret
+from ..tables import has
 from .engine import USE_V1, environment
 from .subject import Findings, Subject
 
@@ -66,20 +67,20 @@ def _registered(subject: Subject, name: str, place: tuple[Any, ...], *, shown: b
     """``VLLM_…`` against what the release registers."""
     if not name.startswith("VLLM_") or name in subject.release.environment:
         return
-    has = f"(the image has {subject.release.version})"
+    image = has(subject.release.version)
     life = catalog.variable_lifetime(name)
     fix = _rows()["replaced"].get(name) or "Delete it"
     if life is not None and life.gone and not subject.older(life.gone):
-        text = f"removed in vLLM {life.removed} {has}: nothing reads it"
+        text = f"removed in vLLM {life.removed} {image}: nothing reads it"
         yield subject.finding("environment.removed", "error", text, fix, *place, shown=shown)
     elif life is not None:
-        text = f"appeared in vLLM {life.appeared} {has}: nothing reads it"
+        text = f"appeared in vLLM {life.appeared} {image}: nothing reads it"
         yield subject.finding(
             "environment.newer", "warning", text, "Delete it, or use a newer image", *place, shown=shown
         )
     elif not any(name.startswith(prefix) for prefix in _rows()["elsewhere"]):
         near = difflib.get_close_matches(name, subject.release.environment, n=1, cutoff=0.85)
-        text = f"no release of vLLM reads it {has}"
+        text = f"no release of vLLM reads it {image}"
         fix = f"Write {near[0]}, if that is meant" if near else "Delete it, unless a plugin of the image reads it"
         yield subject.finding("environment.unknown", "warning", text, fix, *place, shown=shown)
 

@@ -26,7 +26,11 @@ ACTIONS = sorted(path.stem for path in (ROOT / "plugins/action").glob("*.py"))
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") if not path.stem.startswith("_"))
 BASE = "ansible_collections.cortex.vllm.plugins"
 #: Options of actions that go through as they are, because only the models know what may stand in them.
-RAW = {name: {"servers", "defaults"} for name in ("servers", "memory_plan")}
+RAW = {
+    "servers": {"servers", "defaults", "holds"},
+    "memory_plan": {"servers", "defaults"},
+    "watchdog": {"servers", "defaults"},
+}
 DECLARED = {"server": spec.ServerSpec, "args": spec.ServerSpec, "container": spec.ContainerSpec}
 
 

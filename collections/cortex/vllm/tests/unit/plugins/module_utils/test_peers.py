@@ -26,19 +26,21 @@ def test_a_real_connection_is_seen_while_it_lives(family, address):
         pytest.skip("no {0} here".format(address))
     server.listen(1)
     port = server.getsockname()[1]
-    assert peers.connected(address, port) is False
+    theirs, ours = {"address": address, "port": port}, {"address": address, "local_port": port}
+    assert peers.connected(theirs) is False and peers.connected(ours) is False
     rank = socket.create_connection((address, port))
     head, dummy = server.accept()
-    assert peers.connected(address, port) is True
+    assert peers.connected(theirs) is True and peers.connected(ours) is True
+    assert peers.connected({"address": address, "port": rank.getsockname()[1] + 1}) is False
     # The head goes, the rank holds on: that is no live connection any more.
     head.close()
     server.close()
-    assert peers.connected(address, port) is False
+    assert peers.connected(theirs) is False and peers.connected(ours) is False
     rank.close()
 
 
 def test_what_the_kernel_does_not_tell():
-    assert peers.connected("127.0.0.1", 1, tables=("/nonexistent",)) is None
+    assert peers.connected({"address": "127.0.0.1", "port": 1}, tables=("/nonexistent",)) is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,8 @@ def test_what_the_kernel_does_not_tell():
 )
 def test_gone_is_had_and_lost_for_a_while(seen, gone_at):
     looks = iter(seen)
-    watch = peers.Watch({"address": "10.0.0.1", "port": 29500}, look=lambda address, port: next(looks))
+    watch = peers.Watch([{"address": "10.0.0.1", "port": 29500}], look=lambda peer: next(looks))
     found = [second for second in range(len(seen)) if watch.gone(float(second))]
     assert (found[0] if found else None) == gone_at
-    assert "10.0.0.1" in watch.message
+    if found:
+        assert "the head at 10.0.0.1 has ended" in watch.message

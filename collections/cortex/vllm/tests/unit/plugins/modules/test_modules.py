@@ -79,7 +79,7 @@ def test_model_info(run, tmp_path):
     code, answer = run(model_info, model=str(tmp_path))
     assert code == 0 and answer["status"] == "incomplete" and answer["changed"] is False
     code, answer = run(model_info, model=str(tmp_path), require=True)
-    assert code == 1 and "config.json" in answer["msg"] and answer["status"] == "incomplete"
+    assert code == 1 and "is empty" in answer["msg"] and answer["status"] == "incomplete"
     code, answer = run(model_info, model=str(tmp_path / "none"))
     assert code == 0 and answer["status"] == "absent"
 

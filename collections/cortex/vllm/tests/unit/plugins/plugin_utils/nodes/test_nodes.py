@@ -79,6 +79,9 @@ def test_native_across_two_hosts() -> None:
     for made in (one, two):
         assert (made.probe["address"], made.probe["port"], made.probe["request"]) == ("10.0.0.1", 8000, "completion")
         assert made.probe["api_key"] == "VLLM_API_KEY"
+    at = int(option(one.argv, "--master-port") or 0)
+    assert one.probe["peers"] == [{"address": "10.0.0.2", "local_port": at}]
+    assert two.probe["peers"] == [{"address": "10.0.0.1", "port": at}]
     assert one.body.get("Healthcheck") and not two.body.get("Healthcheck")
 
 

@@ -113,6 +113,9 @@ def test_rendered_to_what_the_release_reads(version: str, fields: dict[str, Any]
                     {"method": "eagle3", "model": "/srv/draft", "num_speculative_tokens": 3}}}, "does not see"),
         ("0.32.0", {"model": "/srv/m", "offline": True, "engine_args": {"speculative_config":
                     {"method": "eagle3", "model": "a/b", "num_speculative_tokens": 3}}}, "no hub cache"),
+        ("0.32.0", {"engine_args": {"quantization": "bitsandbytes"}}, "error model.quantization: vllm_servers[chat]."
+         "engine_args.quantization: vLLM 0.32.0 has no quantization method bitsandbytes: it left vLLM in 0.28."),
+        ("0.32.0", {"engine_args": {"quantization": "of-a-plugin"}}, "write accept: [model.quantization]"),
         ("0.32.0", {"engine_args": {"enable_auto_tool_choice": True}}, "error tools.parser"),
         ("0.32.0", {"engine_args": {"tool_call_parser": "hermes"}}, "warning tools.parser"),
         ("0.32.0", {"engine_args": {"enable_auto_tool_choice": True, "tool_call_parser": "x"}}, "no parser 'x'"),
