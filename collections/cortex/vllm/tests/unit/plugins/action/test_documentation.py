@@ -30,6 +30,8 @@ RAW = {
     "servers": {"servers", "defaults", "holds"},
     "memory_plan": {"servers", "defaults"},
     "watchdog": {"servers", "defaults"},
+    "restore": {"servers", "defaults"},
+    "download": {"servers", "defaults"},
 }
 DECLARED = {"server": spec.ServerSpec, "args": spec.ServerSpec, "container": spec.ContainerSpec}
 
