@@ -20,13 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-<<<<<<< HEAD
-      - The steps V(observe), V(watch), V(probe) and V(evidence) only read. In check mode V(apply), V(fetch) and
-        V(image) do nothing, and say so.
-=======
-      - The steps V(observe), V(watch), V(probe) and V(stock) only read. In check mode the others do nothing, and say
-        so.
->>>>>>> main
+      - The steps V(observe), V(watch), V(probe), V(stock) and V(evidence) only read. In check mode the others do
+        nothing, and say so.
   diff_mode:
     support: none
   idempotent:
@@ -160,14 +155,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cortex.vllm.plugins.module_utils import connection, files
 
 SCHEMA = 1
-<<<<<<< HEAD
-STEPS = ("observe", "apply", "watch", "fetch", "probe", "image", "model", "evidence")
-=======
 STEPS = (
     "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
-    "download",
+    "download", "evidence",
 )  # fmt: skip
->>>>>>> main
 
 
 def run_step(module):
@@ -186,17 +177,14 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
-<<<<<<< HEAD
     if step == "evidence":
         from ansible_collections.cortex.vllm.plugins.module_utils import evidence
 
         return {"evidence": evidence.evidence(request, params)}
-=======
     if step == "stock":
         from ansible_collections.cortex.vllm.plugins.module_utils import bundles
 
         return {"stock": bundles.stock(request, params)}
->>>>>>> main
     if step == "model" and (request.get("do") in ("look", "plan", "verify") or not module.check_mode):
         from ansible_collections.cortex.vllm.plugins.module_utils import model_work
 
