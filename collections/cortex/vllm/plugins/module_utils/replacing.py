@@ -19,7 +19,9 @@ from ansible_collections.cortex.vllm.plugins.module_utils.transaction import Ste
 
 
 class Downtime:
-    """From the last answer of the old container to the first token of the new one, and what it was spent on."""
+    """From the moment at which the old server takes no new request to the first token of the new one, and what it was
+    spent on. What passes until the old one has answered its last request is ``drain``.
+    """
 
     def __init__(self):
         self._stop = None
@@ -35,8 +37,9 @@ class Downtime:
         now, stop = time.monotonic(), self._stop
         if stop is None or stop.stopped is None:
             return {"downtime": None, "spent": None}
-        last = stop.last_answer if stop.last_answer is not None else stop.began
-        spent = {"stop": stop.stopped - last}
+        last = stop.began
+        spent = {"drain": stop.drained or 0.0}
+        spent["stop"] = stop.stopped - last - spent["drain"]
         if stop.release is not None:
             spent["gpu memory"] = stop.release["seconds"]
         phases = dict(outcome.phases or {})
