@@ -38,7 +38,8 @@ def check(specs: Sequence[ServerSpec], *, root: str = "vllm_servers") -> list[Fi
 def _meeting(specs: Sequence[ServerSpec]) -> Iterator[tuple[ServerSpec, ServerSpec]]:
     """Pairs that may want the same port or GPU, in order; comparing each with each takes seconds for a thousand."""
     wanting: dict[Any, list[int]] = {}
-    greedy, others = [], []
+    greedy: list[int] = []
+    others: list[int] = []
     for place, spec in enumerate(specs):
         ports = {("port", port) for _address, port in spec.published()}
         for key in ports | {("gpu", item) for item in spec.gpus.items}:
