@@ -24,17 +24,19 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+$")
 #: First words of dotted names that are no concern of ours: modules, labels, the engine's own names.
 NOT_A_CONCERN = {
-    "ai", "ansible", "cortex", "docker", "docs", "email", "http", "importlib", "io", "jinja2", "labels", "org", "os",
-    "pydantic", "python", "requests", "torch", "ulimits", "urllib", "urllib3", "vllm", "www",
+    "ai", "ansible", "cortex", "docker", "docs", "email", "general", "http", "importlib", "io", "jinja2", "labels",
+    "org", "os", "pydantic", "python", "requests", "split", "tokenizer", "torch", "ulimits", "urllib", "urllib3",
+    "vllm", "www",
 }  # fmt: skip
 #: Ends of file names.
 FILES = {
-    "bin", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new", "pem",
-    "pt", "py", "safetensors", "sh", "so", "sock", "sqlite", "tmp", "toml", "txt", "xml", "yaml", "yml",
+    "bin", "bpe", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new",
+    "pem", "pkl", "pt", "py", "safetensors", "sh", "so", "sock", "spm", "sqlite", "tmp", "toml", "txt", "xml", "yaml",
+    "yml",
 }  # fmt: skip
 
 #: Names of files, labels and fields that look like a code all the same.
-NOT_CODES = {"ref.name", "server.image", "tokenizer.model.v3"}
+NOT_CODES = {"index.docker.io", "ref.name", "registry-1.docker.io", "server.image"}
 
 
 def is_code(text: str) -> bool:
@@ -54,16 +56,17 @@ def _in_data(value: object) -> Iterator[str]:
 
 
 def _problem(node: ast.AST) -> str | None:
-    """``problem("absent", …)`` on the target is the finding ``model.absent``."""
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("problem", "Damaged")
-        and node.args
-    ):
-        first = node.args[0]
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            return f"model.{first.value}"
+    """``problem("absent", …)`` on the target is the finding ``model.absent``; so are notes.add and notes.json."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return None
+    said: ast.expr | None = None
+    if isinstance(node.func, ast.Name) and node.func.id in ("problem", "Damaged"):
+        said = node.args[0]
+    elif isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] == "notes":
+        place = {"add": 0, "json": 1}.get(node.func.attr)
+        said = node.args[place] if place is not None and len(node.args) > place else None
+    if isinstance(said, ast.Constant) and isinstance(said.value, str):
+        return f"model.{said.value}"
     return None
 
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -30,7 +31,16 @@ parser.add_argument("--no-token", action="store_true")
 parser.add_argument("--key-file")
 parser.add_argument("--say", default="")
 parser.add_argument("--garbage", action="store_true")
+parser.add_argument("--late", type=float, default=0.0, help="seconds between the last line of the log and listening")
+parser.add_argument("--stuck", action="store_true", help="neither loads nor says anything")
+parser.add_argument("--answer-seconds", type=float, default=0.0, help="how long a completion takes")
+parser.add_argument("--sick", action="store_true", help="/health answers 503 for ever")
+parser.add_argument("--lingers", action="store_true", help="SIGTERM: refuses new requests and stays, as 0.32 may")
+parser.add_argument("--drains", action="store_true", help="SIGTERM lets requests in flight finish")
 args = parser.parse_args()
+running: list = []
+answered = [0]
+stopping = threading.Event()
 key = pathlib.Path(args.key_file).read_text().strip() if args.key_file else None
 
 
@@ -56,8 +66,17 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self):
+        if self.path == "/metrics":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'vllm:generation_tokens_total{engine="0"} %d.0\n' % answered[0])
+            self.wfile.write(
+                b'vllm:num_requests_running{engine="0"} %d.0\nvllm:num_requests_waiting{engine="0"} 0.0\n'
+                % len(running)
+            )
+            return
         if self.path == "/health":
-            self.answer(200)
+            self.answer(503 if args.sick else 200)
         elif self.path == "/v1/models":
             if self.allowed():
                 self.answer(200, {"data": [{"id": args.name}]})
@@ -68,6 +87,13 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.allowed():
             return
+        if stopping.is_set():
+            self.answer(500, {"error": {"message": "cannot schedule new futures after shutdown"}})
+            return
+        running.append(self)
+        time.sleep(args.answer_seconds)
+        running.remove(self)
+        answered[0] += 1
         if args.dies_on_token:
             log("EngineDeadError: EngineCore encountered an issue.")
             os._exit(0)
@@ -80,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 log("INFO non-default args: {}".format(args.say))
+if args.stuck:
+    time.sleep(3600)
 if key:
     log("INFO a careless line with " + key)  # what must not reach any journal
 if args.garbage:
@@ -88,14 +116,25 @@ if args.garbage:
 steps = 10
 for step in range(steps):
     time.sleep(args.load / steps)
-    sys.stderr.write("\rLoading safetensors checkpoint shards: {:3d}% Completed".format((step + 1) * 10))
+    sys.stderr.write("\rLoading safetensors checkpoint shards: {:3d}% Completed\n".format((step + 1) * 10))
     sys.stderr.flush()
 log("")
 if args.fail is not None and (args.fail_if is None or os.path.exists(args.fail_if)):
     log("ValueError: the telling line")
     os._exit(args.fail)
+if args.late:
+    log("INFO:     Application startup complete.")
+    time.sleep(args.late)
 server = ThreadingHTTPServer(("0.0.0.0", args.port), Handler)
-log("INFO:     Application startup complete.")
+server.daemon_threads = False  # server_close waits for those that still answer
+if args.lingers:
+    signal.signal(signal.SIGTERM, lambda *ignored: stopping.set())
+if args.drains:
+    signal.signal(signal.SIGTERM, lambda *ignored: threading.Thread(target=server.shutdown).start())
+if not args.late:
+    log("INFO:     Application startup complete.")
 if args.dies_after is not None:
     threading.Timer(args.dies_after, lambda: os._exit(0)).start()
+log("INFO listening at {:.3f}".format(time.time()))
 server.serve_forever()
+server.server_close()

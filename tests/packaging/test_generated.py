@@ -18,7 +18,7 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, render
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("command", ["docs_arguments.py", "declaration-schema"])
+@pytest.mark.parametrize("command", ["docs_arguments.py", "declaration-schema", "docs_diagnosis.py"])
 def test_it_is_current(command: str) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "tools" / command, "--check"], capture_output=True, text=True, check=False

@@ -193,5 +193,12 @@ def engine_stages(level: int) -> list[Stage]:
                 skip=no_newer_core,
             )
         )
+    # The same scenario on the older Debian, whose engine and Python are others.
+    found.append(
+        Stage(
+            "molecule-host-debian12", molecule("2.19", "host"), needs=("collections", "docker"), level=ALL,
+            environment=(("CORTEX_HOST_IMAGE", "bare-bookworm"),),
+        )
+    )  # fmt: skip
     # The longest first: it is done beside the others, not after them.
     return sorted(found, key=lambda stage: stage.alone)

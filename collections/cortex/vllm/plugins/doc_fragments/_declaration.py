@@ -208,7 +208,7 @@ options:
     type: float
   stop_timeout:
     description:
-    - Seconds that requests in flight have before the server is killed.
+    - Seconds from the wish to stop to the kill. A server gets at least ten more than its drain.
     type: float
     default: 30.0
   accept:
@@ -477,6 +477,47 @@ options:
         - Further variables of NCCL, torch and gloo, checked against what they read.
         type: dict
         default: {}
+  nodes:
+    description:
+    - Hosts of the inventory that the model spans, in the order of their ranks, as a list or with options. The same
+      declaration holds for all of them; parallel sizes are those of the whole.
+    type: dict
+    suboptions:
+      hosts:
+        description:
+        - Hosts of the inventory; the first one is the head, which clients ask.
+        type: list
+        elements: raw
+        required: true
+      rank:
+        description:
+        - Place of this host among them. Decided by the play from the host's name.
+        type: int
+      balancing:
+        description:
+        - 'Who spreads requests over data parallel ranks: V(internal) the head, V(hybrid) somebody else over the hosts
+          and each host over its own, V(external) somebody else over all.'
+        type: str
+        default: internal
+        choices:
+        - internal
+        - hybrid
+        - external
+      backend:
+        description:
+        - 'How the hosts work together: vLLM''s own way (0.11.1 and newer), or a Ray cluster that is started from
+          the same image. V(auto) takes vLLM''s own where the release has it.'
+        type: str
+        default: auto
+        choices:
+        - auto
+        - native
+        - ray
+      port:
+        description:
+        - First of 400 ports, of which each declaration has one.
+        type: int
+        default: 29500
   entrypoint:
     description:
     - 'Program that takes the arguments. Default: the image''s.'
@@ -487,6 +528,17 @@ options:
     - Whether a server that runs but gives no token any more is restarted.
     type: bool
     default: false
+  drain_timeout:
+    description:
+    - Seconds that requests in flight have to finish when the server is stopped. Rendered as C(--shutdown-timeout)
+      from vLLM 0.18 on; older releases finish them until they are killed. V(0) cuts them off.
+    type: float
+    default: 20.0
+  warm_cache:
+    description:
+    - Whether weights are read into the page cache before a running server is stopped, as far as memory is available.
+    type: bool
+    default: true
   prove:
     description:
     - V(image) lets the image's own parser read the command line before anything is stopped, in a one-off container

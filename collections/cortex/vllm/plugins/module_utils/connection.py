@@ -149,6 +149,7 @@ def facts(params):
     answer = {
         "status": "ok", "message": "", "fix": "", "architecture": None, "name": None, "version": None,
         "api_version": None, "sdk_version": None, "sdk_path": None, "runtimes": [], "cgroup_version": None,
+        "cgroup_driver": None,
         "root_dir": None, "warnings": [],
     }  # fmt: skip
     try:
@@ -168,6 +169,7 @@ def facts(params):
         architecture=info.get("Architecture"),
         runtimes=sorted(info.get("Runtimes") or {}),
         cgroup_version=str(info.get("CgroupVersion") or "") or None,
+        cgroup_driver=info.get("CgroupDriver"),
         root_dir=info.get("DockerRootDir"),
         warnings=[str(text) for text in info.get("Warnings") or []],
     )

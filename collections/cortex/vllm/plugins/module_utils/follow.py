@@ -5,54 +5,40 @@
 # Note that this module util is **PRIVATE** to the collection. It can have breaking changes at any time.
 # Do not use this from other collections or standalone plugins/modules!
 
-"""Follows a container from its start until it is ready, dead or out of time."""
+"""Follows a container from its start until it is ready, dead, out of time, or at a standstill."""
 
 from __future__ import annotations
 
-import collections
-import re
 import threading
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import ours, probing
+from ansible_collections.cortex.vllm.plugins.module_utils import activity, logs, ours, probing
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
-LOG_LINES = 400
-LINE_LENGTH = 4000
-TICK = 0.2
+# Everything that happens wakes the loop; these are for what nobody tells of: an engine whose answers stop, time itself.
+TICK = 1.0
+BLIND_TICK = 0.25
 # A container without a port is ready when it has lived this long.
 LIFE = 2.0
 # After a refused token: a dying engine takes up to its watchdog's period (5 s) to end the process.
 DEATH_PATIENCE = 6.0
 # How long a restarting engine is waited for.
 ENGINE_PATIENCE = 90.0
+# A time-out is put off while a word of the log or a read came within these seconds.
+VISIBLE = 120.0
+# One request that waits for the end of a container.
+WAIT_SLICE = 3600
 
 
 def started_at(inspect):
     """The engine's own start time of a container as sortable text of nanoseconds, ``""`` before the first start."""
-    return sortable((inspect.get("State") or {}).get("StartedAt") or "")
-
-
-def sortable(stamp):
-    """RFC 3339 times in UTC with any number of fraction digits, made comparable as text."""
-    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z", stamp)
-    return "{0}.{1:0<9}".format(match.group(1), match.group(2) or "") if match else ""
-
-
-def epoch(stamp):
-    """Whole seconds since the epoch of such a time; 0 when it is none."""
-    try:
-        import calendar
-
-        return calendar.timegm(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S"))
-    except ValueError:
-        return 0
+    return logs.sortable((inspect.get("State") or {}).get("StartedAt") or "")
 
 
 def exit_facts(inspect):
     """``{code, oom, error, seconds}`` of a container that has ended."""
     state = inspect.get("State") or {}
-    begin, end = epoch(state.get("StartedAt") or ""), epoch(state.get("FinishedAt") or "")
+    begin, end = logs.epoch(state.get("StartedAt") or ""), logs.epoch(state.get("FinishedAt") or "")
     return {
         "code": state.get("ExitCode"),
         "oom": bool(state.get("OOMKilled")),
@@ -61,111 +47,9 @@ def exit_facts(inspect):
     }
 
 
-class Phases:
-    """Turns log lines into phases by the rules of the request: ``{phase, pattern, percent}``."""
-
-    def __init__(self, rules):
-        """Raises `ValueError` naming a rule that is no regular expression."""
-        self.phase = self.percent = self.text = None
-        self._rules = []
-        # Phases are in the order in which the rules first name them, and a start only goes forward: vLLM's worker
-        # repeats lines of earlier phases.
-        self._order = {}
-        for rule in rules or []:
-            try:
-                self._rules.append((rule["phase"], re.compile(rule["pattern"]), rule.get("percent")))
-                self._order.setdefault(rule["phase"], len(self._order))
-            except (re.error, KeyError, TypeError) as exc:
-                raise ValueError("phase rule {0!r}: {1}".format(rule, exc))
-
-    def feed(self, line):
-        """Take one line; returns ``{phase, percent, text}`` when the phase changed or another ten percent are done.
-
-        The first rule that matches counts.
-        """
-        for phase, pattern, group in self._rules:
-            if self.phase is not None and self._order[phase] < self._order[self.phase]:
-                continue
-            match = pattern.search(line)
-            if not match:
-                continue
-            percent = None
-            if group:
-                try:
-                    percent = max(0, min(100, int(float(match.group(group)))))
-                except (IndexError, TypeError, ValueError):
-                    percent = None
-            same = phase == self.phase
-            if same and (percent is None or (self.percent is not None and percent // 10 <= self.percent // 10)):
-                return None
-            self.phase, self.percent, self.text = phase, percent, line[:300]
-            return {"phase": phase, "percent": percent, "text": self.text}
-        return None
-
-
-class LogReader(threading.Thread):
-    """Reads a container's log as it comes: the last lines, and phases as they change.
-
-    ``ended`` is set at the end of the stream, which is when the container has ended. ``emit(**phase)`` is called from
-    this thread. Bytes that are no UTF-8 are replaced; carriage returns of progress bars count as line ends.
-    """
-
-    def __init__(self, engine, ident, since, rules, redact, emit, wake, follow=True, tail="all"):
-        super().__init__(name="log", daemon=True)
-        self.lines = collections.deque(maxlen=LOG_LINES)
-        self.phases = Phases(rules)
-        self.ended = threading.Event()
-        self._engine, self._container, self._since = engine, ident, since
-        self._redact, self._emit, self._wake = redact, emit, wake
-        self._follow, self._tail = follow, tail
-        self._stream = None
-        self._closing = False
-
-    def run(self):
-        try:
-            stream = self._engine.logs(self._container, epoch(self._since), self._tail, self._follow)
-            self._stream = stream
-            rest = b""
-            for chunk in [stream] if isinstance(stream, bytes) else stream:
-                rest += chunk
-                *whole, rest = rest.split(b"\n")
-                for line in whole:
-                    self._line(line)
-            if rest:
-                self._line(rest)
-        except Exception as exc:  # the engine went away, or its log driver cannot be read
-            if not self._closing:
-                self.lines.append("(the log ends here: {0})".format(exc))
-        self.ended.set()
-        self._wake.set()
-
-    def close(self):
-        """Stop following; the thread ends soon after."""
-        self._closing = True
-        try:
-            self._stream.close()
-        except Exception:  # not begun, ended already or a stream that cannot be closed: the thread is a daemon
-            pass
-        self._engine.close()
-
-    def _line(self, raw):
-        stamp, dummy, raw = raw.partition(b" ")
-        if self._since and sortable(stamp.decode("ascii", "replace")) < self._since:
-            return  # of an earlier start in the same second
-        for part in raw.replace(b"\r", b"\n").split(b"\n"):
-            text = part.decode("utf-8", "replace").rstrip()
-            if not text:
-                continue
-            text = self._redact(text)[:LINE_LENGTH]
-            self.lines.append(text)
-            change = self.phases.feed(text)
-            if change and self._emit:
-                self._emit(change)
-
-
 class Outcome:
     """How following ended: ``kind`` is ready, exit, timeout, probe or lost (the engine went away); ``loading`` when
-    only the patience of the caller ended."""
+    only the patience of the caller ended. ``phases``: seconds that each took; ``asking``: from the first 200 on."""
 
     def __init__(self, kind, message="", exit_facts=None, seconds=0.0, token=None, log=(), reader=None, http=None):
         self.kind, self.message, self.exit, self.seconds = kind, message, exit_facts, seconds
@@ -173,114 +57,201 @@ class Outcome:
         self.phase = reader.phases.phase if reader else None
         self.percent = reader.phases.percent if reader else None
         self.text = reader.phases.text if reader else None
+        self.phases = {}
+        self.asking = None
 
 
-def until_ready(engine, ident, probe, key, rules, redact, emit, timeout, patience=None, tail="all"):
+class Ending(threading.Thread):
+    """Waits for the end of a container with one request that the engine answers then: no polling, no delay."""
+
+    def __init__(self, engine, ident, wake):
+        super().__init__(name="ending", daemon=True)
+        self.ended = threading.Event()
+        self.broken = False
+        self._engine, self._ident, self._wake = engine, ident, wake
+        self._closing = False
+
+    def run(self):
+        while not self._closing:
+            try:
+                self._engine.wait(self._ident, WAIT_SLICE)
+                self.ended.set()
+                break
+            except EngineError as exc:
+                if exc.kind == "timeout":
+                    continue
+                self.broken = True  # a restarting engine, or one that cannot wait: the loop looks more often
+                break
+            except Exception:  # closed under our hands
+                self.broken = True
+                break
+        self._wake.set()
+
+    def close(self):
+        self._closing = True
+        self._engine.close()
+
+
+def until_ready(
+    engine, ident, probe, key, rules, redact, emit, timeout, patience=None, tail="all", limit=None, stall=None
+):
     """Wait for the container ``ident`` to be ready; returns an `Outcome`. Raises `EngineError` only if there is none.
 
-    ``probe``: PROBE or None; ``key``: the API key or None; ``emit(event, **fields)`` gets ``phase`` and ``answering``;
-    ``timeout``: seconds from now in which it must be ready; ``patience``: seconds after which to return ``loading``.
+    ``probe``: PROBE or None; ``key``: the API key or None; ``emit(event, **fields)`` gets ``phase``, ``answering`` and
+    ``extended``; ``timeout``: seconds from now in which it must be ready; ``limit``: those while progress can be seen;
+    ``stall``: seconds without any sign of life after which it is over; ``patience``: seconds after which to return
+    ``loading``.
     """
     begin = time.monotonic()
     inspect = engine.inspect(ident)
     if inspect is None:
         raise EngineError("not_found", "the container {0} is gone".format(ident[:12]))
     wake = threading.Event()
-    reader = LogReader(
-        engine.clone(),
-        ident,
-        started_at(inspect),
-        rules,
-        redact,
-        lambda change: emit("phase", **change),
-        wake,
-        tail=tail,
-    )
+    prober = probing.Prober(probe, key, wake) if probe and probe.get("port") else None
+
+    def phase(change):
+        emit("phase", **change)
+        if prober:
+            prober.hear(reader.phases.nearly_there)
+
+    reader = logs.LogReader(engine.clone(), ident, started_at(inspect), rules, redact, phase, wake, tail=tail)
     reader.start()
-    prober = None
-    if probe and probe.get("port"):
-        prober = probing.Prober(probe, key, wake)
+    ending = Ending(engine.clone(WAIT_SLICE + 60), ident, wake)
+    ending.start()
+    if prober:
         prober.start()
+    meter = activity.Meter((inspect.get("State") or {}).get("Pid"))
+    fellows = None
+    if probe and probe.get("peers"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import peers
+
+        fellows = peers.Watch(probe["peers"])
+    watch = _Watch(engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows)
     try:
-        return _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience)
+        outcome = watch.wait(timeout, max(timeout, limit or 0), stall, patience)
+        now = time.monotonic()
+        outcome.phases = reader.phases.durations(begin, now)
+        if prober and prober.answered is not None:
+            outcome.asking = max(0.0, round(now - begin - prober.answered, 3))
+        return outcome
     finally:
         if prober:
             prober.halt()
         reader.close()
+        ending.close()
 
 
-def _death(reader, inspect, begin, http=None):
-    # What was said last is what matters most; the stream ends with the container.
-    reader.ended.wait(0.6)
-    facts = exit_facts(inspect)
-    text = "the container ended with code {0}".format(facts["code"])
-    if facts["oom"]:
-        text += ", killed for lack of memory (its limit or the host's)"
-    if facts["error"]:
-        text += ": " + facts["error"]
-    return Outcome("exit", text, facts, time.monotonic() - begin, None, reader.lines, reader, http)
+class _Watch:
+    """The loop of `until_ready` and what it looks at."""
 
+    def __init__(self, engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows=None):
+        self.engine, self.ident, self.prober, self.reader = engine, ident, prober, reader
+        self.ending, self.meter, self.wake, self.emit, self.begin = ending, meter, wake, emit, begin
+        self.fellows = fellows
+        self.told = self.extended = False
+        self.refused_since = None
 
-def _wait(engine, ident, prober, reader, wake, emit, begin, timeout, patience):
-    told = False
-    silent_since = refused_since = None
-    restarts = None
-    while True:
-        now = time.monotonic()
-        try:
-            inspect = engine.inspect(ident)
-            silent_since = None
-        except EngineError as exc:
-            if exc.kind not in ("connection", "timeout"):
-                raise
-            silent_since = silent_since or now
-            if now - silent_since > ENGINE_PATIENCE:
-                return Outcome("lost", exc.message, None, now - begin, None, reader.lines, reader)
-            time.sleep(TICK)
-            continue
-        if inspect is None:
-            return Outcome(
-                "exit", "the container was removed by somebody else", None, now - begin, None, reader.lines, reader
-            )
-        count = inspect.get("RestartCount") or 0
-        restarts = count if restarts is None else restarts
-        if not ours.running(inspect) or count != restarts:
-            return _death(reader, inspect, begin, prober.http if prober else None)
+    def outcome(self, kind, message="", exit_facts=None, token=None):
+        return Outcome(
+            kind, message, exit_facts, time.monotonic() - self.begin, token, self.reader.lines, self.reader,
+            self.prober.http if self.prober else None,
+        )  # fmt: skip
+
+    def wait(self, timeout, limit, stall, patience):
+        silent_since = restarts = None
+        while True:
+            now = time.monotonic()
+            try:
+                inspect = self.engine.inspect(self.ident)
+                silent_since = None
+            except EngineError as exc:
+                if exc.kind not in ("connection", "timeout"):
+                    raise
+                silent_since = silent_since or now
+                if now - silent_since > ENGINE_PATIENCE:
+                    return self.outcome("lost", exc.message)
+                time.sleep(BLIND_TICK)
+                continue
+            if inspect is None:
+                return self.outcome("exit", "the container was removed by somebody else")
+            count = inspect.get("RestartCount") or 0
+            restarts = count if restarts is None else restarts
+            if not ours.running(inspect) or count != restarts:
+                return self._death(inspect)
+            # Until something happens, or it is time to see whether the engine is still of the same opinion.
+            look_again = now + (BLIND_TICK if self.ending.broken or self.ending.ended.is_set() else TICK)
+            while True:
+                found = self._answer() or self._time(timeout, limit, stall, patience)
+                if found is not None:
+                    return found
+                now = time.monotonic()
+                if now >= look_again or (self.ending.ended.is_set() and not self._answered()):
+                    break
+                self.wake.wait(max(0.01, look_again - now))
+                self.wake.clear()
+            if self.ending.ended.is_set():
+                time.sleep(0.02)  # the word of its end may come a moment before the engine's state says so
+
+    def _death(self, inspect):
+        # What was said last is what matters most; the stream ends with the container.
+        self.reader.ended.wait(0.6)
+        facts = exit_facts(inspect)
+        text = "the container ended with code {0}".format(facts["code"])
+        if facts["oom"]:
+            text += ", killed for lack of memory (its limit or the host's)"
+        if facts["error"]:
+            text += ": " + facts["error"]
+        return self.outcome("exit", text, facts)
+
+    def _answered(self):
+        """Whether the prober has news that the loop has not seen."""
+        prober = self.prober
+        return prober is not None and ((prober.answered is not None and not self.told) or prober.finished.is_set())
+
+    def _answer(self):
+        """An outcome that the server's own answers give, or None."""
+        prober = self.prober
         if prober is None:
-            if now - begin >= LIFE:
-                return Outcome("ready", "", None, now - begin, "", reader.lines, reader)
-        else:
-            if prober.answered is not None and not told:
-                told = True
-                emit("answering", seconds=round(prober.answered, 3))
-            if prober.finished.is_set() and prober.text is not None:
-                return Outcome(
-                    "ready", "", None, time.monotonic() - begin, prober.text, reader.lines, reader, prober.http
-                )
-            if prober.finished.is_set():
-                # Its engine may have died of the very first request: then the exit says more than the answer.
-                refused_since = refused_since or now
-                if not prober.dying or now - refused_since > DEATH_PATIENCE:
-                    why = prober.failure or "no answer"
-                    return Outcome("probe", why, None, now - begin, None, reader.lines, reader, prober.http)
+            return self.outcome("ready", token="") if time.monotonic() - self.begin >= LIFE else None
+        if self.reader.ended.is_set():
+            prober.blind = True
+        if prober.answered is not None and not self.told:
+            self.told = True
+            self.emit("answering", seconds=round(prober.answered, 3))
+        if not prober.finished.is_set():
+            return None
+        if prober.text is not None:
+            return self.outcome("ready", token=prober.text)
+        # Its engine may have died of the very first request: then the exit says more than the answer.
+        now = time.monotonic()
+        self.refused_since = self.refused_since or now
+        if not prober.dying or now - self.refused_since > DEATH_PATIENCE:
+            return self.outcome("probe", prober.failure or "no answer")
+        return None
+
+    def _time(self, timeout, limit, stall, patience):
+        """An outcome because of the time that has passed, or None."""
+        now, asked = time.monotonic(), self.told and self.refused_since is None
+        passed = now - self.begin
+        phase = self.reader.phases.phase
+        if self.fellows is not None and self.fellows.gone(now):
+            return self.outcome("probe", self.fellows.message)
         # A server that answers already gets the time its first token may take.
-        if now - begin > timeout and not (told and refused_since is None):
-            text = "not ready within {0:g} s".format(timeout)
-            if reader.phases.phase:
-                text += "; last phase: {0}".format(reader.phases.phase)
-            return Outcome(
-                "timeout", text, None, now - begin, None, reader.lines, reader, prober.http if prober else None
-            )
-        if patience is not None and now - begin > patience:
-            return Outcome(
-                "loading", "", None, now - begin, None, reader.lines, reader, prober.http if prober else None
-            )
-        wake.wait(TICK)
-        wake.clear()
-        if reader.ended.is_set() and not prober_changed(prober, told):
-            time.sleep(0.02)  # the stream ends a moment before the engine says that the container has
-
-
-def prober_changed(prober, told):
-    """Whether the prober has news that the loop has not seen."""
-    return prober is not None and ((prober.answered is not None and not told) or prober.finished.is_set())
+        if passed > timeout and not asked:
+            visible = now - max(self.reader.moved, self.meter.read) < VISIBLE
+            if passed > limit or not visible:
+                text = "not ready within {0:g} s".format(timeout if passed <= limit else limit)
+                text += "; last phase: {0}".format(phase) if phase else ""
+                return self.outcome("timeout", text)
+            if not self.extended:
+                self.extended = True
+                self.emit("extended", seconds=round(timeout, 1), limit=round(limit, 1), phase=phase)
+        self.meter.look()
+        still = now - max(self.reader.moved, self.meter.moved)
+        if stall and still > stall and not asked and not self.meter.blind:
+            text = "nothing has moved for {0:.0f} s: no word in its log, no work of its processes".format(still)
+            text += "; last phase: {0}".format(phase) if phase else ""
+            return self.outcome("timeout", text)
+        if patience is not None and passed > patience:
+            return self.outcome("loading")
+        return None

@@ -65,6 +65,10 @@ def _lower(text):
     return text.lower() if text else None
 
 
+def _yes(text):
+    return None if text is None else text.lower() == "yes"
+
+
 def _health(gpu):
     """What a driver tells of a GPU beside what planning needs; None for what it does not tell."""
     errors = None
@@ -102,6 +106,17 @@ def _health(gpu):
         ),
         "pcie_generation": _integer(_text(gpu, "pci/pci_gpu_link_info/pcie_gen/max_link_gen")),
         "pcie_width": _lower(_text(gpu, "pci/pci_gpu_link_info/link_widths/max_link_width")),
+        "ecc_pending": _lower(_text(gpu, "ecc_mode/pending_ecc")),
+        # Pages (until Volta and Turing) and rows (from Ampere on) that were found bad.
+        "retirement_pending": _yes(
+            _first(
+                gpu,
+                "remapped_rows/remapped_row_pending",
+                "retired_pages/pending_retirement",
+                "retired_pages/pending_blacklist",
+            )
+        ),
+        "remap_failed": _yes(_text(gpu, "remapped_rows/remapped_row_failure")),
         "fabric_state": _lower(_text(gpu, "fabric/state")),
         "fabric_status": _text(gpu, "fabric/status"),
     }
@@ -158,6 +173,8 @@ def parse(xml):
                 "name": _text(gpu, "product_name"),
                 "pci_bus_id": _text(gpu, "pci/pci_bus_id") or gpu.get("id"),
                 "memory_total": total,
+                # The driver's own part: CUDA's total is what is left.
+                "memory_reserved": _bytes(_text(gpu, "fb_memory_usage/reserved")),
                 "memory_used": used,
                 "memory_free": free,
                 "compute_capability": _text(gpu, "compute_cap") or _text(gpu, "cuda_compute_capability"),

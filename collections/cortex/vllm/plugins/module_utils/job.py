@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 
-from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, follow, orders, state
+from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, logs, orders, state
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine, load_sdk
 from ansible_collections.cortex.vllm.plugins.module_utils.journal import Journal
 from ansible_collections.cortex.vllm.plugins.module_utils.redact import Redactor
@@ -32,7 +32,7 @@ def check(request, secrets):
     if not os.path.isabs(request.get("state_dir") or ""):
         raise files.RequestRefused("request.state_dir: not an absolute path: {0!r}".format(request.get("state_dir")))
     try:
-        follow.Phases(request.get("phase_rules"))
+        logs.Phases(request.get("phase_rules"))
     except ValueError as exc:
         raise files.RequestRefused("request.phase_rules: {0}".format(exc))
     for name, order in given.items():
@@ -60,13 +60,13 @@ def check(request, secrets):
             raise files.RequestRefused("{0}: {1}".format(where, exc))
 
 
-def apply(request, secrets, params):
+def apply(request, secrets, params, module=None):
     """Accept a request, leave its job behind and return ``{job, jobs}``.
 
     Raises `RequestRefused`, `EngineError`, `OSError`.
 
-    ``secrets``: ``{server: {NAME: value}}``; ``params``: the connection parameters. What can fail is tried here, before
-    the fork: the SDK, the engine, the journals (a full disk).
+    ``secrets``: ``{server: {NAME: value}}``; ``params``: the connection parameters; ``module``: for nvidia-smi. What
+    can fail is tried here, before the fork: the SDK, the engine, the journals (a full disk).
     """
     secrets = secrets or {}
     check(request, secrets)
@@ -75,6 +75,9 @@ def apply(request, secrets, params):
     files.directory(request["state_dir"], 0o711)
     if request.get("images"):
         state.note_images(request["state_dir"], request["images"])
+    # Found before the fork; run in the job, when a server that held GPUs has been stopped.
+    nvidia_smi = module.get_bin_path("nvidia-smi") if module else None
+    run_command = module.run_command if module else None
     redactor = Redactor(str(value) for values in secrets.values() for value in (values or {}).values())
     journals = {}
     try:
@@ -87,7 +90,7 @@ def apply(request, secrets, params):
             if not journals[name].write("accepted", **fields):
                 raise OSError(28, os.strerror(28), folder)
         detach.detach(
-            lambda: run(request, secrets, params, journals, redactor),
+            lambda: run(request, secrets, params, journals, redactor, run_command, nvidia_smi),
             keep=[journal.fd for journal in journals.values()],
             unit="cortex-vllm-job-" + request["job"],
         )
@@ -98,14 +101,14 @@ def apply(request, secrets, params):
     return {"job": request["job"], "jobs": {name: {"job": request["job"], "offset": 0} for name in journals}}
 
 
-def run(request, secrets, params, journals, redactor):
+def run(request, secrets, params, journals, redactor, run_command=None, nvidia_smi=None):
     """The job itself: groups side by side, the servers of a group one after the other."""
 
     def group(names):
         for name in names:
-            orders.ServerRun(request, name, secrets.get(name) or {}, journals[name], redactor).run(
-                lambda: Engine(params)
-            )
+            orders.ServerRun(
+                request, name, secrets.get(name) or {}, journals[name], redactor, run_command, nvidia_smi
+            ).run(lambda: Engine(params))
 
     threads = [threading.Thread(target=group, args=(names,), daemon=True) for names in request.get("groups") or []]
     for thread in threads:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, state
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, logs, ours, state
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
 from ansible_collections.cortex.vllm.plugins.module_utils.redact import Redactor
 
@@ -34,7 +34,7 @@ def look(request, params):
         "state": "absent", "phase": None, "percent": None, "text": None, "http": None, "token": None, "exit": None,
         "log": [], "seconds": 0.0, "container_id": None, "started_at": None, "message": "",
     }  # fmt: skip
-    follow.Phases(request.get("phase_rules"))
+    logs.Phases(request.get("phase_rules"))
     engine = Engine(params)
     inspect = engine.inspect(request["container_name"])
     if inspect is None:
@@ -68,7 +68,7 @@ def _ended(engine, inspect, answer, redactor, request, begin):
     """A container that is not running: failed, or stopped on purpose (143 and 0 after a stop look like both)."""
     import threading
 
-    reader = follow.LogReader(
+    reader = logs.LogReader(
         engine.clone(), inspect["Id"], follow.started_at(inspect), request.get("phase_rules"), redactor.text, None,
         threading.Event(), follow=False, tail=TAIL,
     )  # fmt: skip

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import time
@@ -19,7 +18,9 @@ from ansible_collections.cortex.vllm.plugins.module_utils import (
     locks,
     ours,
     recovery,
+    replacing,
     state,
+    stopping,
     transaction,
 )
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
@@ -31,7 +32,7 @@ ACTIONS = ("create", "replace", "start", "restart", "wait", "update", "stop", "r
 class ServerRun:
     """One server of a job. The attributes are what the functions of `transaction` work on."""
 
-    def __init__(self, request, server, secrets, journal, redactor):
+    def __init__(self, request, server, secrets, journal, redactor, run_command=None, nvidia_smi=None):
         self.request, self.server, self.secrets = request, server, secrets
         self.order = request["orders"][server]
         self.job = request["job"]
@@ -39,6 +40,7 @@ class ServerRun:
         self.server_dir = state.server_dir(self.state_dir, server)
         self.rules = request.get("phase_rules") or []
         self.journal, self.redactor = journal, redactor
+        self.run_command, self.nvidia_smi = run_command, nvidia_smi
         self.kept_name = self.order.get("kept_name") or self.order["container_name"] + ".kept"
         self.engine = None
         self.state = None
@@ -108,7 +110,7 @@ class ServerRun:
             return recovery.recover(self)
         action = self.order["action"]
         if action in ("create", "replace"):
-            return self._replace(current)
+            return replacing.replace(self, current)
         if action == "remove":
             return self._remove(current)
         if current is None:
@@ -119,7 +121,7 @@ class ServerRun:
 
     # create and replace
 
-    def _write_files(self):
+    def write_files(self):
         order = self.order
         user = order.get("user") or {}
         names = order.get("secret_names") or []
@@ -142,7 +144,7 @@ class ServerRun:
         except files.FilesError as exc:
             raise StepFailed("files", str(exc))
 
-    def _clear_name(self, name):
+    def clear_name(self, name):
         """Remove a leftover of ours under a name that is needed; a stranger's container is never touched."""
         inspect = patiently(self.engine.inspect, name)
         if inspect is None:
@@ -151,7 +153,7 @@ class ServerRun:
             raise StepFailed("create", "a container named {0} exists and is not ours; rename or remove it".format(name))
         self.engine.remove(inspect["Id"])
 
-    def _create(self):
+    def create_new(self):
         order = self.order
         body = dict(order["body"])
         # Until it is proven nothing may restart it: vLLM's crash loops never end by themselves.
@@ -159,7 +161,7 @@ class ServerRun:
         name = order["container_name"] + ".new"
         self.emit("creating")
         try:
-            self._clear_name(name)
+            self.clear_name(name)
             ident = self.engine.create(name, body)
         except EngineError as exc:
             raise StepFailed("create", "the engine refused to create the container: {0}".format(exc.message))
@@ -175,89 +177,25 @@ class ServerRun:
         self.emit("created", container_id=ident)
         return ident
 
-    def _replace(self, old):
-        order = self.order
-        self._write_files()
-        new = self._create()
-        committed = self.state.get("committed") or {}
-        old_id = old["Id"] if old else None
-        try:
-            if old:
-                self._clear_name(self.kept_name)
-            state.reserve(self.state_dir, self.server)
-            transaction.note(
-                self,
-                job=self.job, action=order["action"], step="created", started_at=round(time.time(), 3),
-                old_container_id=old_id, old_name=order["container_name"], kept_name=self.kept_name,
-                new_container_id=new, generation=order.get("generation"),
-                old_running=ours.running(old), start_timeout=order.get("start_timeout"),
-                old_restart_policy=((old or {}).get("HostConfig") or {}).get("RestartPolicy"),
-                old_generation=os.path.basename(ours.generation_dir(old) or "") or None,
-                old_probe=committed.get("probe"), remove_kept=order.get("remove_kept", True),
-                committing=transaction.committed_entry(self, new),
-            )  # fmt: skip
-        except (StepFailed, EngineError, OSError) as exc:
-            # Nothing has been stopped: take the new one away again and everything is as it was.
-            self.engine.remove(new)
-            self.state["transaction"] = None
-            if isinstance(exc, OSError):
-                raise StepFailed("files", files.explain(exc, self.server_dir))
-            raise StepFailed(getattr(exc, "reason", "create"), exc.message)
-        stopped_at, outcome, reason, message = None, None, "start", ""
-        try:
-            if old:
-                reason = "stop"
-                stopped_at = time.monotonic()
-                self._put_aside(old)
-            reason = "start"
-            outcome = self._bring_up(new)
-            if outcome.kind == "ready":
-                # What was not available: from the order to stop the old one to the first token of the new one.
-                downtime = None
-                if stopped_at is not None and ours.running(old):
-                    downtime = round(time.monotonic() - stopped_at, 3)
-                reason = "files"
-                return "ok", transaction.commit(self, outcome.seconds, downtime) or ""
-            reason, message = self._reason(outcome), outcome.message
-        except (StepFailed, EngineError) as exc:
-            reason, message = getattr(exc, "reason", reason), exc.message
-        evidence = transaction.save_evidence(self, new)
-        self.failed(reason, message, outcome, evidence)
-        good, text = transaction.roll_back(self)
-        if old and good:
-            return "rolled_back", message
-        return "failed", "{0}; {1}".format(message, text) if text else message
-
     @staticmethod
-    def _reason(outcome):
+    def reason_of(outcome):
         return {"exit": "exit", "timeout": "timeout", "probe": "probe"}.get(outcome.kind, "start")
 
-    def _put_aside(self, old):
-        transaction.note(self, step="stopping")
-        transaction.no_restarts(self, old["Id"])
-        self._stop_container(old)
-        transaction.note(self, step="stopped")
-        self.engine.rename(old["Id"], self.kept_name)
-
-    def _bring_up(self, new):
-        transaction.note(self, step="starting")
-        self.engine.rename(new, self.order["container_name"])
-        transaction.start(self, new)
-        timeout = float(self.order.get("start_timeout") or 600.0)
-        return transaction.wait_ready(self, new, self.order.get("probe"), timeout)
-
-    def _stop_container(self, inspect):
+    def stop_container(self, inspect):
+        """Stop it if it runs; returns the `Stop` that did, or None."""
         if not ((inspect.get("State") or {}).get("Running")):
-            return
-        timeout = float(self.order.get("stop_timeout") or 30.0)
-        self.emit("stopping", container_id=inspect["Id"], timeout=timeout)
-        begin = time.monotonic()
-        self.engine.stop(inspect["Id"], math.ceil(timeout))
-        after = self.engine.inspect(inspect["Id"]) or {}
-        if (after.get("State") or {}).get("Running"):
+            return None
+        probe = None
+        committed = self.state.get("committed") or {}
+        if committed.get("container_id") == inspect["Id"]:
+            probe = committed.get("probe")
+        stop = stopping.Stop(
+            self.engine, self.emit, self.run_command, self.nvidia_smi, self.order.get("gpu_locks") or []
+        )
+        state = stop.stop(inspect, float(self.order.get("stop_timeout") or 30.0), probe)
+        if state.get("Running"):
             raise StepFailed("stop", "the container still runs after the stop")
-        code = (after.get("State") or {}).get("ExitCode")
-        self.emit("stopped", seconds=round(time.monotonic() - begin, 3), exit_code=code)
+        return stop
 
     # what works on the container that is there
 
@@ -282,20 +220,19 @@ class ServerRun:
             new_container_id=None, generation=committed.get("generation"), old_running=True,
             start_timeout=order.get("start_timeout"), old_restart_policy=policy, old_probe=order.get("probe"),
         )  # fmt: skip
-        begin, outcome, reason = time.monotonic(), None, "start"
+        down, outcome, reason = replacing.Downtime(), None, "start"
         try:
             transaction.no_restarts(self, ident)
             if restart:
+                replacing.warm(self)
                 reason = "stop"
-                self._stop_container(current)
+                down.stopped(self.stop_container(current))
             reason = "start"
             if restart or not ours.running(current):
                 transaction.start(self, ident)
-            timeout = float(order.get("start_timeout") or 600.0)
-            probe = order.get("probe") or committed.get("probe")
-            outcome = transaction.wait_ready(self, ident, probe, timeout)
+            outcome = transaction.wait_ready(self, ident, order.get("probe") or committed.get("probe"), order)
             message = outcome.message
-            reason = self._reason(outcome)
+            reason = self.reason_of(outcome)
         except (StepFailed, EngineError) as exc:
             message, reason = exc.message, getattr(exc, "reason", reason)
         self.state["transaction"] = None
@@ -305,9 +242,8 @@ class ServerRun:
         text = transaction.set_policy(self, ident, policy)
         self._note_record(ident, outcome.seconds)
         transaction.save(self)
-        downtime = round(time.monotonic() - begin, 3) if restart else None
         generation = (self.state.get("committed") or {}).get("generation")
-        self.emit("committed", generation=generation, downtime=downtime)
+        self.emit("committed", generation=generation, **down.result(outcome))
         return "ok", text or ""
 
     def _note_record(self, ident, seconds=None):
@@ -335,7 +271,7 @@ class ServerRun:
 
     def _stop(self, current):
         try:
-            self._stop_container(current)
+            self.stop_container(current)
         except EngineError as exc:
             raise StepFailed("stop", exc.message)
         self._note_record(current["Id"])
@@ -347,7 +283,7 @@ class ServerRun:
         try:
             if current:
                 transaction.no_restarts(self, current["Id"])
-                self._stop_container(current)
+                self.stop_container(current)
                 self.engine.remove(current["Id"])
             if kept and self.order.get("remove_kept", True) and ours.label_of(kept) is not None:
                 self.engine.remove(kept["Id"])

@@ -18,7 +18,18 @@ import threading
 import time
 
 HEALTH_TIMEOUT = 2.0
-POLL = 0.15
+# Seconds between two questions: once the log says that the routes come up, while it says that they are far, while it
+# says nothing yet, and where it cannot be read. Fifty servers may start on this host at once.
+POLL = 0.1
+FAR = 2.0
+UNSURE = 0.5
+BLIND = 0.2
+# How long a word of the log that it is nearly there is believed.
+NEAR = 120.0
+# A server that answers so has lost its engine (503; 500 before vLLM 0.11), and ends within its watchdog's five seconds;
+# one that was told to live on (VLLM_KEEP_ALIVE_ON_ENGINE_DEATH) answers so for ever.
+SICK = (500, 503)
+SICK_PATIENCE = 15.0
 # /health may answer a moment before the served names are what they will be.
 NAMES_PATIENCE = 5.0
 ANSWER_BYTES = 4 << 20
@@ -163,10 +174,29 @@ class Prober(threading.Thread):
         self._key = key
         self._wake = wake
         self._halt = threading.Event()
+        self._nudge = threading.Event()
+        self._heard = self._near = None
+        self.blind = False  # nobody reads its log
         self._begin = time.monotonic()
 
     def halt(self):
         self._halt.set()
+        self._nudge.set()
+
+    def hear(self, nearly_there):
+        """The log told of a phase; ``nearly_there`` when it is the one in which a server begins to listen."""
+        self._heard = time.monotonic()
+        if nearly_there:
+            self._near = self._heard
+            self._nudge.set()
+
+    def _pause(self):
+        now = time.monotonic()
+        if self._near is not None and now - self._near < NEAR:
+            return POLL
+        if self.blind:
+            return BLIND
+        return FAR if self._heard is not None else UNSURE
 
     def run(self):
         try:
@@ -177,6 +207,7 @@ class Prober(threading.Thread):
         self._wake.set()
 
     def _wait_for_health(self):
+        sick_since = None
         while not self._halt.is_set():
             try:
                 self.http = ask(self.probe, "/health", None, HEALTH_TIMEOUT)[0]
@@ -184,7 +215,15 @@ class Prober(threading.Thread):
                     return True
             except (OSError, http.client.HTTPException):
                 self.http = None
-            self._halt.wait(POLL)
+            now = time.monotonic()
+            sick_since = (sick_since or now) if self.http in SICK else None
+            if sick_since is not None and now - sick_since > SICK_PATIENCE:
+                self.failure = "/health answers {0} for {1:.0f} s: its engine is dead".format(
+                    self.http, now - sick_since
+                )
+                return False
+            self._nudge.wait(self._pause())
+            self._nudge.clear()
         return False
 
     def _wait_for_name(self):

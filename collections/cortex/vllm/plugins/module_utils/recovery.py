@@ -39,7 +39,8 @@ def recover(ctx):
     inspect = patiently(ctx.engine.inspect, new) if new else None
     if inspect is not None and ours.running(inspect) and _answers(ctx, inspect, pending):
         seconds = max(0.0, time.time() - (pending.get("started_at") or time.time()))
-        transaction.commit(ctx, seconds, None)
+        found = follow.Outcome("ready", seconds=seconds)
+        transaction.commit(ctx, found, {"downtime": None, "spent": None})
         return "stale", "the new server already answered; it is committed"
     if inspect is not None:
         evidence = transaction.save_evidence(ctx, new)

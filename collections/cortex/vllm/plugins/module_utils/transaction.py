@@ -25,6 +25,9 @@ EVIDENCE_KEPT = 10
 # The engine may be restarting while we roll back: that is no reason to give up.
 PATIENCE = 90.0
 
+# Seconds before one rank of several is started again, because its fellows are not back yet.
+AGAIN = 3.0
+
 
 class StepFailed(Exception):
     """A step failed; ``reason`` as in the journal's ``failed`` event, ``outcome`` what following said, if it ran."""
@@ -51,15 +54,20 @@ def patiently(function, *args):
             time.sleep(0.5)
 
 
-def wait_ready(ctx, ident, probe, timeout):
-    """Follow a container until it is ready and journal what is seen; returns the `Outcome`."""
+def wait_ready(ctx, ident, probe, order):
+    """Follow a container until it is ready and journal what is seen; returns the `Outcome`.
+
+    ``order``: its ``start_timeout``, and how far that may be put off (``start_limit``, ``stall_timeout``).
+    """
     inspect = patiently(ctx.engine.inspect, ident)
     ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
+    timeout = float(order.get("start_timeout") or 600.0)
     outcome = follow.until_ready(
-        ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout
-    )
+        ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout,
+        limit=float(order.get("start_limit") or timeout), stall=order.get("stall_timeout"),
+    )  # fmt: skip
     if outcome.kind == "ready":
-        ctx.emit("ready", seconds=round(outcome.seconds, 3), token=outcome.token)
+        ctx.emit("ready", seconds=round(outcome.seconds, 3), token=outcome.token, phases=outcome.phases)
     return outcome
 
 
@@ -135,6 +143,8 @@ def committed_entry(ctx, new_id):
         verified_restart_policy=order.get("verified_restart_policy"),
         committed_at=None,
         ready_seconds=None,
+        model=order.get("model"),
+        bytes=order.get("bytes"),
     )
     return entry
 
@@ -161,14 +171,18 @@ def set_policy(ctx, ident, policy):
         return "the restart policy could not be set: {0}".format(exc.message)
 
 
-def commit(ctx, seconds, downtime):
-    """Make the container of the transaction the server: state first, then its policy, then the kept one goes."""
+def commit(ctx, outcome, down):
+    """Make the container of the transaction the server: state first, then its policy, then the kept one goes.
+
+    ``down``: ``{downtime, spent}`` of a replacement.
+    """
     transaction = ctx.state["transaction"]
     entry = dict(transaction["committing"])
-    entry.update(committed_at=round(time.time(), 3), ready_seconds=round(seconds, 3))
+    entry.update(committed_at=round(time.time(), 3), ready_seconds=round(outcome.seconds, 3))
     before = ctx.state.get("committed")
     ctx.state["committed"] = entry
     history = {key: entry[key] for key in ("generation", "image_id", "ready_seconds", "committed_at")}
+    history.update(model=entry.get("model"), bytes=entry.get("bytes"), phases=outcome.phases, **down)
     ctx.state["history"] = ([history] + list(ctx.state.get("history") or []))[: state.HISTORY]
     try:
         # `transaction` stays until the rest is done: `recover` knows by its step that only tidying is left.
@@ -179,7 +193,7 @@ def commit(ctx, seconds, downtime):
         raise
     message = finish_commit(ctx)
     fields = {"message": message} if message else {}
-    ctx.emit("committed", generation=entry["generation"], downtime=downtime, **fields)
+    ctx.emit("committed", generation=entry["generation"], **dict(down, **fields))
     return message
 
 
@@ -237,6 +251,26 @@ def roll_back(ctx):
     return good, message
 
 
+def _come_back(ctx, old, probe, timeout):
+    """Wait for the old container. One rank of several goes back at another moment than its fellows: it may have to be
+    started more than once until all of them are there."""
+    until = time.monotonic() + timeout
+    while True:
+        outcome = wait_ready(ctx, old, probe, {"start_timeout": max(until - time.monotonic(), 1.0)})
+        again = outcome.kind in ("exit", "probe") and bool((probe or {}).get("peers"))
+        if not again or time.monotonic() > until - AGAIN:
+            return outcome
+        time.sleep(AGAIN)
+        if outcome.kind == "probe":
+            patiently(ctx.engine.kill, old)
+            patiently(ctx.engine.wait, old, 30)
+        inspect = patiently(ctx.engine.inspect, old)
+        if inspect is None:
+            return outcome
+        if not ours.running(inspect):
+            start(ctx, old)
+
+
 def _restore(ctx, transaction, old):
     """``(good, verified, message)``: the old container under its name, running if it ran, with its policy."""
     inspect = patiently(ctx.engine.inspect, old)
@@ -256,7 +290,7 @@ def _restore(ctx, transaction, old):
     committed = ctx.state.get("committed") or {}
     probe = committed.get("probe") if committed.get("container_id") == old else None
     probe = probe or transaction.get("old_probe")
-    outcome = wait_ready(ctx, old, probe, max(float(transaction.get("start_timeout") or 0), 60.0))
+    outcome = _come_back(ctx, old, probe, max(float(transaction.get("start_timeout") or 0), 60.0))
     if outcome.kind != "ready":
         return False, False, "the old server does not answer either: {0}".format(outcome.message)
     return True, True, set_policy(ctx, old, policy) or ""

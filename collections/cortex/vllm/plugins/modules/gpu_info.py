@@ -119,6 +119,12 @@ xid:
   elements: dict
   returned: always
   sample: []
+nvswitches:
+  description:
+    - Number of NVSwitches on the PCI bus. Those of NVLink 5 are not there; RV(gpus[].fabric_state) tells of them.
+  type: int
+  returned: always
+  sample: 4
 hardware:
   description: GPUs on the PCI bus whatever drives them, each with C(pci_bus_id) and C(vendor).
   type: list
@@ -156,6 +162,12 @@ gpus:
       description: Memory in bytes.
       type: int
       sample: 85520809984
+    memory_reserved:
+      description:
+        - Memory that the driver keeps for itself, in bytes; CUDA's total is RV(gpus[].memory_total) less this. None for
+          drivers that do not tell.
+      type: int
+      sample: 645922816
     memory_used:
       description: Memory that processes hold, in bytes.
       type: int
@@ -210,6 +222,18 @@ gpus:
       description: V(enabled), V(disabled), or none for memory without ECC.
       type: str
       sample: enabled
+    ecc_pending:
+      description: What RV(gpus[].ecc_mode) will be after the next reboot.
+      type: str
+      sample: enabled
+    retirement_pending:
+      description: Whether bad pages or rows of its memory wait for a reset to be taken out of use.
+      type: bool
+      sample: false
+    remap_failed:
+      description: Whether bad rows could not be taken out of use; the GPU is to be replaced.
+      type: bool
+      sample: false
     ecc_uncorrected:
       description: Uncorrected memory errors since the driver was loaded.
       type: int
@@ -254,7 +278,7 @@ gpus:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpu_details, gpus
+from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpu_details, gpus, host_facts
 
 
 def look(module):
@@ -268,7 +292,7 @@ def look(module):
     answer.setdefault("topology", None)
     answer.update(
         vendor=vendor, hardware=gpu_details.hardware(), toolkit=gpu_details.toolkit(module), fabric_manager=None,
-        xid=gpu_details.xid(module) if vendor == "nvidia" else None,
+        xid=gpu_details.xid(module) if vendor == "nvidia" else None, nvswitches=host_facts.nvswitches(),
     )  # fmt: skip
     if vendor == "nvidia" and answer["devices"]:
         answer["fabric_manager"] = gpu_details.fabric_manager(module)

@@ -125,9 +125,26 @@ servers:
       returned: when it became ready
       type: str
     downtime:
-      description: Seconds during which nobody answered.
+      description: Seconds from the last request that the old server took to the first token of the new one.
       returned: after a replacement
       type: float
+    spent:
+      description: What the downtime was spent on, in seconds, in its order. The parts add up to it.
+      returned: after a replacement
+      type: dict
+      sample: {"stop": 1.1, "gpu memory": 0.6, "create": 0.4, "importing": 11.2, "loading weights": 5.3, "token": 0.2}
+    phases:
+      description: Seconds that each phase of the start took.
+      returned: when it became ready
+      type: dict
+    drained:
+      description: Whether the old server ended by itself, its requests answered, before it would have been killed.
+      returned: after a stop
+      type: bool
+    gpu_memory:
+      description: Seconds that the driver took to give the memory of its GPUs back, and whether it did (C(free)).
+      returned: after a stop, on hosts with nvidia-smi
+      type: dict
     diagnosis:
       description: Findings of the diagnosis, and the telling lines of the log.
       returned: when it failed

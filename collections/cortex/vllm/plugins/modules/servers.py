@@ -54,6 +54,14 @@ options:
     type: list
     elements: str
     default: []
+  together:
+    description:
+      - Names of models that span hosts (C(nodes) of a declaration) of which some host begins its part anew. Here their
+        part is restarted too, although nothing differs.
+      - The playbook C(cortex.vllm.site) says it for the model that it converges.
+    type: list
+    elements: str
+    default: []
   prune:
     description:
       - What becomes of our servers on the host that nobody declares any more.
@@ -62,9 +70,27 @@ options:
     choices: [ignore, report, remove]
     default: report
   state:
-    description: Overrides the C(state) of every declaration that O(only) leaves in.
+    description:
+      - Overrides the C(state) of every declaration that O(only) leaves in.
+      - V(restarted) restarts servers as they are. Changed declarations and moved images wait for the next converge;
+        what is declared stopped, or is not there, stays so.
     type: str
-    choices: [started, stopped, absent]
+    choices: [started, restarted, stopped, absent]
+  holds:
+    description:
+      - What is left alone on this host, whichever server it belongs to. A list of mappings with C(reason), and
+        maybe C(until) (a date or time, ISO 8601, UTC) and C(gpus) (indexes or UUIDs). Without C(gpus) it is the whole
+        host.
+      - Servers under a hold are neither started nor stopped nor replaced nor removed. A count of GPUs is never served
+        with a held one.
+    type: raw
+    default: []
+  plan:
+    description:
+      - A plan on the controller that was kept by the playbook C(cortex.vllm.check) (C(-e vllm_plan_out=FILE)).
+      - Where something else would be done now, because a declaration, the host or an image changed since, nothing is
+        touched, and the task fails with the finding V(plan.changed).
+    type: path
   steps:
     description:
       - What may be done. The plan always sees everything.
@@ -75,6 +101,20 @@ options:
     elements: str
     choices: [prefetch, start, replace, stop, remove]
     default: [prefetch, start, replace, stop, remove]
+  pulse:
+    description:
+      - Whether all servers that have requests are watched for tokens, as M(cortex.vllm.watchdog) does it, for ten
+        seconds at most.
+      - Servers that declare C(restart_when_hung) are watched in any case.
+    type: bool
+    default: false
+  contract:
+    description:
+      - Also judge the host itself, whatever is declared. Driver, libraries, fabric manager and container toolkit agree,
+        CDI specifications are current, GPUs are healthy and held by nobody else.
+      - It reads more than a converge needs, the kernel's messages among it.
+    type: bool
+    default: false
   accept:
     description: Codes of findings that a person has decided to live with, for all declarations.
     type: list
@@ -109,6 +149,20 @@ EXAMPLES = r"""
         model: BAAI/bge-m3
         gpus: [1]
         server_port: 8001
+
+- name: Restart one server as it is
+  cortex.vllm.servers:
+    servers: "{{ vllm_servers }}"
+    only: [chat]
+    state: restarted
+
+- name: Leave GPU 3 alone, whoever uses it
+  cortex.vllm.servers:
+    servers: "{{ vllm_servers }}"
+    holds:
+      - reason: waits for its replacement
+        until: "2026-12-31"
+        gpus: [3]
 
 - name: Begin on every host, without holding a fork while models load
   cortex.vllm.servers:
@@ -177,9 +231,26 @@ servers:
       returned: when it became ready
       type: str
     downtime:
-      description: Seconds during which nobody answered.
+      description: Seconds from the last request that the old server took to the first token of the new one.
       returned: after a replacement
       type: float
+    spent:
+      description: What the downtime was spent on, in seconds, in its order. The parts add up to it.
+      returned: after a replacement
+      type: dict
+      sample: {"stop": 1.1, "gpu memory": 0.6, "create": 0.4, "importing": 11.2, "loading weights": 5.3, "token": 0.2}
+    phases:
+      description: Seconds that each phase of the start took.
+      returned: when it became ready
+      type: dict
+    drained:
+      description: Whether the old server ended by itself, its requests answered, before it would have been killed.
+      returned: after a stop
+      type: bool
+    gpu_memory:
+      description: Seconds that the driver took to give the memory of its GPUs back, and whether it did (C(free)).
+      returned: after a stop, on hosts with nvidia-smi
+      type: dict
     diagnosis:
       description: Findings of the diagnosis, and the telling lines of the log.
       returned: when it failed
@@ -274,6 +345,12 @@ named:
   returned: when the host was planned
   type: list
   elements: str
+spans:
+  description:
+    - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank),
+      the C(key) that all of them must have in common, and whether there is something C(todo) here.
+  returned: when the host was planned
+  type: dict
 fetched:
   description: Images that were pulled.
   returned: when the host was planned

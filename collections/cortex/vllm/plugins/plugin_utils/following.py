@@ -77,7 +77,7 @@ class Job:
     """One server of one job, and what its journal said so far.
 
     :ivar limit: seconds after which it must be over, its margins included
-    :ivar expected: seconds that its start took the last time, for the time left
+    :ivar expected: how a start of the same image and model went here (``seconds``, ``phases``), for the time left
     """
 
     server: str
@@ -85,7 +85,7 @@ class Job:
     offset: int = 0
     action: str = "start"
     limit: float = 0.0
-    expected: float | None = None
+    expected: dict[str, Any] | None = None
     result: str | None = None
     message: str = ""
     phase: str | None = None
@@ -148,10 +148,19 @@ class Job:
             "seconds": ready.get("seconds"),
             "token": ready.get("token"),
             "downtime": committed.get("downtime"),
+            "spent": committed.get("spent"),
+            "phases": ready.get("phases"),
+            "drained": None if not (stopped := self.last("stopped")) else not stopped.get("killed"),
+            "gpu_memory": self.last("gpu_memory").get("gpus") and _gpu_memory(self.last("gpu_memory")),
             "evidence": failed.get("evidence"),
             "rolled_back": back.get("verified"),
         }
         return {key: value for key, value in known.items() if value is not None}
+
+
+def _gpu_memory(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result says about the wait for GPU memory."""
+    return {key: event.get(key) for key in ("seconds", "free", "held", "gpus")}
 
 
 def limit_of(orders: Mapping[str, Mapping[str, Any]], groups: list[list[str]]) -> dict[str, float]:
@@ -164,11 +173,12 @@ def limit_of(orders: Mapping[str, Mapping[str, Any]], groups: list[list[str]]) -
         total = MARGIN
         for name in group:
             order = orders[name]
-            start = float(order.get("start_timeout") or 600.0)
+            start = max(float(order.get("start_timeout") or 600.0), float(order.get("start_limit") or 0.0))
             token = float((order.get("probe") or {}).get("token_timeout") or 0.0)
             attempts = 2 if order.get("action") in {"replace", "restart", "recover"} else 1
             total += attempts * (start + token) + float(order.get("stop_timeout") or 30.0)
             total += float(order.get("lock_timeout") or 30.0)
+            total += float((order.get("warm") or {}).get("limit") or 0.0)
             limits[name] = total
     return limits
 

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any
 
 from .findings import Finding, FindingsError
+from .model_needs import main, needs
 
 #: Version of the JSON between controller and target, see docs/contract.md.
 SCHEMA = 1
@@ -41,8 +42,7 @@ def container_name(server: str) -> str:
 
 def model_key(spec: Any) -> str:
     """A key for the model of ``spec``: servers of one model share one look at its files."""
-    parts = (getattr(spec, name, None) for name in ("model", "revision", "hub_cache"))
-    return "|".join(str(part or "") for part in parts)
+    return main(spec).key if getattr(spec, "model", None) else ""
 
 
 def wants_gpus(spec: Any) -> bool:
@@ -52,7 +52,7 @@ def wants_gpus(spec: Any) -> bool:
 
 def wants_network(spec: Any) -> bool:
     """Whether it matters to the declaration which interfaces and adapters the host has."""
-    return getattr(spec, "nccl", None) is not None
+    return getattr(spec, "nccl", None) is not None or getattr(spec, "nodes", None) is not None
 
 
 def mount_sources(spec: Any) -> list[str]:
@@ -61,15 +61,27 @@ def mount_sources(spec: Any) -> list[str]:
     return [str(source) for source in sources if source and str(source).startswith("/")]
 
 
-def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info: bool = True) -> dict[str, Any]:
+def query(
+    specs: Iterable[Any],
+    state_dir: str,
+    health: bool = True,
+    model_info: bool = True,
+    pulse: Mapping[str, Any] | None = None,
+    contract: bool = False,
+) -> dict[str, Any]:
     """Build the request of step ``observe`` for all servers of one host.
 
     :param specs: declarations of the host (``spec.ServerSpec``), removed ones included
     :param state_dir: absolute path on the host
     :param health: ask running servers for their health (2 s at most, all at once)
     :param model_info: look at the model files
+    :param pulse: how to watch for tokens (``window``, ``token``, ``token_timeout``), of all servers; without it only
+        those are watched that may be restarted when they hang
+    :param contract: read what the contract check judges, whatever is declared
     :returns: the request, as docs/contract.md says
     """
+    specs = list(specs)
+    watched = [spec.name for spec in specs if pulse is not None or getattr(spec, "restart_when_hung", False)]
     servers: list[dict[str, str]] = []
     images: dict[str, None] = {}
     models: dict[str, dict[str, Any]] = {}
@@ -81,19 +93,14 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         if spec.state in INACTIVE_STATES:
             continue
         images[spec.image] = None
-        hub_cache = getattr(spec, "hub_cache", None)
-        if model_info and getattr(spec, "model", None):
-            models[model_key(spec)] = {
-                "key": model_key(spec),
-                "model": str(spec.model),
-                "revision": spec.revision,
-                "hub_cache": str(hub_cache) if hub_cache else None,
-            }
+        for need in needs(spec) if model_info else ():
+            if need.place is not None:
+                models[need.key] = need.question()
         paths.update(dict.fromkeys(mount_sources(spec)))
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
         network = network or wants_network(spec)
-    request = {
+    request: dict[str, Any] = {
         "schema": SCHEMA,
         "state_dir": str(state_dir),
         "servers": servers,
@@ -103,7 +110,10 @@ def query(specs: Iterable[Any], state_dir: str, health: bool = True, model_info:
         "ports": [{"address": address, "port": port} for address, port in ports],
         "gpus": gpus,
         "health": health,
+        **({"contract": True} if contract else {}),
     }
+    if watched and health:
+        request["pulse"] = {**(pulse or {}), "servers": watched}
     # Only where it is wanted: who does not talk between GPUs is not asked for it.
     return {**request, "network": True} if network else request
 
@@ -237,8 +247,24 @@ class Server:
         return self.job if self.locked and self.job and not self.job.get("done") else None
 
     @property
+    def failed_starts(self) -> int:
+        """Starts in a row without a healthy moment, the present one included."""
+        return int(self.raw.get("failed_starts") or 0)
+
+    @property
     def health(self) -> Mapping[str, Any] | None:
         return self.raw.get("health")
+
+    def start_like(self, image_id: str | None, model: str | None) -> dict[str, Any] | None:
+        """How a start of this image and model went on this host, newest first: ``{seconds, phases, bytes}``."""
+        for entry in self.history:
+            if entry.get("ready_seconds") and (entry.get("image_id"), entry.get("model")) == (image_id, model):
+                return {
+                    "seconds": float(entry["ready_seconds"]),
+                    "phases": dict(entry.get("phases") or {}),
+                    "bytes": entry.get("bytes"),
+                }
+        return None
 
     @property
     def ready_seconds(self) -> float | None:
@@ -264,6 +290,8 @@ class Observation:
     ports: Mapping[str, Mapping[str, Any] | None]
     gpus: Mapping[str, Any]
     servers: Mapping[str, Server]
+    #: What the contract check judges; None when it was not asked for.
+    contract: Mapping[str, Any] | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
     collectives: Mapping[str, Any] = field(default_factory=dict)
 
@@ -299,6 +327,7 @@ class Observation:
             ports=answer.get("ports") or {},
             gpus=answer.get("gpus") or {},
             servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
+            contract=answer.get("contract"),
             network=answer.get("network") or {},
             collectives=answer.get("collectives") or {},
         )
@@ -327,6 +356,26 @@ class Observation:
     def container(self, server: str) -> Container | None:
         """The container of a server: by its name, never by a guess."""
         return self.by_name.get(container_name(server))
+
+    def start_like(self, name: str, image_id: str | None, model: str | None) -> dict[str, Any] | None:
+        """How a start of this image and model went: of this server, else of another one on this host."""
+        others = (server for other, server in self.servers.items() if other != name)
+        found = (server.start_like(image_id, model) for server in (self.server(name), *others))
+        return next((entry for entry in found if entry), None)
+
+    @cached_property
+    def storage_rate(self) -> float | None:
+        """Bytes a second at which weights were read here, the slowest of what is remembered; None without memory.
+
+        Small models say nothing: their time goes into everything but reading.
+        """
+        rates = [
+            entry["bytes"] / entry["phases"]["loading weights"]
+            for server in self.servers.values()
+            for entry in server.history
+            if (entry.get("bytes") or 0) >= 1 << 30 and (entry.get("phases") or {}).get("loading weights")
+        ]
+        return min(rates) if rates else None
 
     def image(self, reference: str) -> Mapping[str, Any] | None:
         """The image entry of a reference or an id; None when the host does not have it."""

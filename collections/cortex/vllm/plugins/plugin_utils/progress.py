@@ -84,14 +84,14 @@ _COMPILED = [(rule, re.compile(str(rule["pattern"]))) for rule in PHASE_RULES]
 class Follower:
     """Turns journal events into lines ``[host] chat: loading weights 40 % (12 s, about 30 s left)``.
 
-    :param ready_seconds: seconds that a start took last time, by server, for the time left
+    :param expected: how a start of the same image and model went on this host, by server: ``seconds``, ``phases``
     :param clock: seconds, for the heartbeat
     """
 
     def __init__(
-        self, ready_seconds: Mapping[str, float] | None = None, clock: Callable[[], float] = monotonic
+        self, expected: Mapping[str, Mapping[str, Any]] | None = None, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._expected = dict(ready_seconds or {})
+        self._expected = dict(expected or {})
         self._clock = clock
         self._started: dict[str, float] = {}
         self._said: dict[str, tuple[str, float]] = {}
@@ -121,13 +121,28 @@ class Follower:
         if name == "phase":
             percent = event.get("percent")
             words = str(event.get("phase")) + (f" {int(percent)} %" if percent is not None else "")
-            return f"{words}{self._elapsed(server, moment)}"
+            return f"{words}{self._elapsed(server, moment, event)}"
         if name == "waiting":
             return f"waiting for the {event.get('for')}"
         if name == "stopping":
-            return f"stopping the container (up to {_seconds(event.get('timeout'))})"
+            requests = event.get("requests")
+            what = f"answering its last {requests} requests, then stopping" if requests else "stopping the container"
+            return f"{what} (up to {_seconds(event.get('timeout'))})"
         if name == "stopped":
-            return f"container stopped after {_seconds(event.get('seconds'))}"
+            how = "killed: it did not end by itself within" if event.get("killed") else "stopped after"
+            return f"container {how} {_seconds(event.get('seconds'))}"
+        if name == "gpu_memory":
+            return _gpu_memory(event)
+        if name == "warming":
+            left = f", about {_seconds(event['left'])} left" if event.get("left") else ""
+            return f"reading weights into memory {event.get('percent')} %{left}; the old server answers"
+        if name == "warmed":
+            return _warmed(event)
+        if name == "extended":
+            return (
+                f"not ready after {_seconds(event.get('seconds'))}, but it goes on: waiting up to "
+                f"{_seconds(event.get('limit'))}"
+            )
         if name == "started":
             return "container started"
         if name == "answering":
@@ -143,21 +158,72 @@ class Follower:
             how = "answers again" if event.get("verified") else "was started again and does not answer"
             return f"the old container {how} ({_seconds(event.get('seconds'))})"
         if name == "committed" and event.get("downtime") is not None:
-            return f"committed, {_seconds(event['downtime'])} without an answer"
+            return f"committed, {_seconds(event['downtime'])} without an answer{_spent(event.get('spent'))}"
         if name in {"updated", "removed"}:
             return name
         return None  # accepted, creating, created, committed, done: the next line or the task's result says it better
 
-    def _elapsed(self, server: str, moment: float) -> str:
+    def _elapsed(self, server: str, moment: float, event: Mapping[str, Any]) -> str:
         begun = self._started.get(server)
         if begun is None or moment < begun:
             return ""
         seconds = moment - begun
-        expected = self._expected.get(server)
-        if not expected:
+        left = time_left(self._expected.get(server), seconds, str(event.get("phase")), event.get("percent"))
+        if left is None:
             return f" ({_seconds(seconds)})"
-        left = expected - seconds
         return f" ({_seconds(seconds)}, {'about ' + _seconds(left) + ' left' if left >= 1 else 'any moment'})"
+
+
+def time_left(
+    expected: Mapping[str, Any] | None, elapsed: float, phase: str, percent: float | None = None
+) -> float | None:
+    """Seconds until readiness, by how a start of the same image and model went; None when there is none to go by.
+
+    What is left of the present phase and all later ones, where the earlier start had them; else the total less what
+    has passed. A phase that is new counts for nothing.
+
+    >>> before = {"seconds": 9, "phases": {"importing": 3, "loading weights": 4, "serving": 2}}
+    >>> time_left(before, 5, "loading weights", 50)
+    4.0
+    """
+    if not expected or not expected.get("seconds"):
+        return None
+    phases = {str(name): float(took) for name, took in (expected.get("phases") or {}).items()}
+    if phase not in phases:
+        return max(0.0, float(expected["seconds"]) - elapsed)
+    names = list(phases)
+    later = sum(phases[name] for name in names[names.index(phase) + 1 :])
+    share = 1.0 - min(100.0, float(percent)) / 100.0 if percent is not None else 1.0
+    return round(phases[phase] * share + later, 1)
+
+
+def _gpu_memory(event: Mapping[str, Any]) -> str | None:
+    """Only a wait that was felt is told."""
+    if event.get("free"):
+        return f"GPU memory free after {_seconds(event['seconds'])}" if float(event.get("seconds") or 0) >= 1 else None
+    held = ", ".join(str(uuid) for uuid in event.get("held") or ())
+    return f"GPU memory of {held} was not given back within {_seconds(event.get('seconds'))}; starting all the same"
+
+
+def _warmed(event: Mapping[str, Any]) -> str | None:
+    read, total = int(event.get("bytes") or 0), int(event.get("total") or 0)
+    why = {
+        "memory": "there is no memory for more",
+        "pressure": "the host became short of memory",
+        "time": "it took too long",
+        "unreadable": "a file could not be read",
+    }.get(str(event.get("stopped")))
+    if not total or (why is None and float(event.get("seconds") or 0) < 1):
+        return None
+    text = f"{read / 2**30:.1f} of {total / 2**30:.1f} GiB of weights in memory after {_seconds(event.get('seconds'))}"
+    return f"{text}: {why}" if why else text
+
+
+def _spent(spent: Mapping[str, Any] | None) -> str:
+    """``: stop 1.2 s, importing 8 s, …``: what took a second or more, else the longest."""
+    items = [(str(name), float(took)) for name, took in (spent or {}).items()]
+    told = [item for item in items if item[1] >= 1] or sorted(items, key=lambda item: -item[1])[:2]
+    return f" ({', '.join(f'{name} {_seconds(took)}' for name, took in told)})" if told else ""
 
 
 def _rank(phase: str) -> int:

@@ -16,13 +16,39 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..findings import Finding
-from . import clock, cuda, disk, engine, gpus, image, memory, model, parallel, paths, ports, quantization, support
+from . import (
+    clock,
+    cuda,
+    disk,
+    engine,
+    gguf,
+    gpus,
+    host_driver,
+    host_gpus,
+    host_toolkit,
+    image,
+    memory,
+    model,
+    parallel,
+    paths,
+    ports,
+    quantization,
+    support,
+)
 from .context import Findings, Host, Server
 
-HOST: tuple[Callable[[Host], Findings], ...] = (engine.check, disk.check, clock.check)
+HOST: tuple[Callable[[Host], Findings], ...] = (
+    engine.check,
+    disk.check,
+    clock.check,
+    host_driver.check,
+    host_gpus.check,
+    host_toolkit.check,
+)
 SERVER: tuple[Callable[[Server], Findings], ...] = (
     image.check,
     model.check,
+    gguf.check,
     paths.check,
     gpus.check,
     cuda.check,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from .. import rendering
 from ..findings import Finding
 from ..observation import Observation
 
@@ -92,6 +93,14 @@ class Server:
         """Compute capability of the oldest of its GPUs; None when one of them does not tell."""
         told = [_capability(device.get("compute_capability")) for device in self.devices]
         return None if not told or None in told else min(item for item in told if item)
+
+    @property
+    def user(self) -> tuple[int, int] | None:
+        """Number and group of the container's user; None when the image names one that nobody outside can resolve."""
+        declared = self.spec.uid_gid
+        if declared is not None or self.image is None:
+            return declared
+        return rendering.image_facts(str(self.spec.image), self.image).uid_gid()
 
     def field(self, name: str) -> str:
         """Path of a field of this declaration, as the person wrote it (defaults have their own path)."""

@@ -90,8 +90,8 @@ def _fits(own: str, declared: str) -> bool:
 def _release(server: Server, method: str, own: str | None) -> Findings:
     """quantization/__init__.py in vllm/model_executor/layers: what is not registered is unknown, but for plugins."""
     release = server.release
-    if release is None or not release.quantization:
-        return
+    if release is None or not release.quantization or (method == "gguf" and own == "gguf"):
+        return  # which releases read GGUF, and whether the image has the plugin, is said by checks/gguf.py
     family = _family(method)
     names = {method, *(family["accepts"] if family is not None and method == own else ())}
     if not names & set(release.quantization):

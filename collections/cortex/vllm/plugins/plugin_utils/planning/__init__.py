@@ -12,6 +12,7 @@
 * ``prepare``: GPUs, image (pinned), checks and rendering of each declaration;
 * ``compared``: differences, classed; ``wellbeing``: how an unchanged server is;
 * ``decide``: the action of each server; ``orders``: what the host is told; ``groups``: what waits for what;
+* ``holds``: what must be left alone; ``saved``: a plan that somebody read before;
 * ``plan``, ``model``, ``text``: the result.
 """
 
@@ -28,11 +29,16 @@ from ..findings import Finding, accepted, errors, ordered
 from ..observation import INACTIVE_STATES, Observation, container_name
 from .decide import decide, port_findings
 from .groups import groups, ring
+from .holds import Holds, in_force
 from .looks import verdict, wanted
 from .model import PASSIVE, STEPS, Options, ServerPlan
 from .orders import order
 from .plan import Plan
 from .prepare import Prepared, assign_gpus, declaration_hash, prepare
+from .saved import deviations, fingerprint
+
+#: Actions that one host of a model cannot do by itself.
+_TOGETHER = frozenset({"create", "replace", "start", "restart"})
 
 
 def plan(specs: Sequence[Any], observation: Observation, options: Options | None = None) -> Plan:
@@ -58,12 +64,23 @@ def plan(specs: Sequence[Any], observation: Observation, options: Options | None
     host = host_findings(Host(observation, active, str(options.state_dir), options.now))
     if errors(host) and observation.engine.get("status") != "ok":
         # Without an engine nothing is known about any container; one clear error is better than fifty.
+        reason, awaited = "the engine cannot be asked", False
+        if options.check:
+            # Something that runs before this in earnest brings the engine (role host): then every server is new.
+            host = accepted(host, _accepted_by_all(specs, chosen))
+            awaited = not errors(host)
+            reason = "the engine is not there yet" if awaited else reason
+        awaiting = {item.name for item in active}
         result.servers = [
-            ServerPlan(item.name, reason="the engine cannot be asked") for item in specs if item.name in chosen
+            ServerPlan(item.name, action="create" if awaited and item.name in awaiting else "none", reason=reason)
+            for item in specs
+            if item.name in chosen
         ]
         result.findings += host
         return result
-    assigned, gpu_problems = assign_gpus(specs, observation, states)
+    holds = in_force(options.holds, observation)
+    result.findings += holds.findings
+    assigned, gpu_problems = assign_gpus(specs, observation, states, frozenset(holds.gpus))
     prepared: list[tuple[ServerPlan, Prepared]] = []
     for item in specs:
         if item.name not in chosen:
@@ -72,21 +89,22 @@ def plan(specs: Sequence[Any], observation: Observation, options: Options | None
             item, states[item.name], observation, options, active, assigned, gpu_problems.get(item.name, ())
         )
         ready.findings += verdict(ready)
-        prepared.append((decide(ready, observation, options), ready))
-    pruned = _undeclared(specs, observation, options, result)
+        prepared.append((decide(ready, observation, options, holds), ready))
+    pruned = _undeclared(specs, observation, options, holds)
     _ports(prepared, pruned, observation, options)
     for server, ready in prepared:
         _settle(server, ready, options, result)
     for server in pruned:
-        _allow(server, options)
         if server.action == "remove":
-            server.order = _removal(server, observation)
+            _ordered(server, _removal(server, observation), options, salted=True)
     result.servers = [server for server, _ready in prepared] + pruned
     host = accepted(host, _accepted_by_all(specs, chosen))
     writes = any(server.action in {"create", "replace", "start", "update"} for server in result.servers)
     result.findings += host if writes else _softened(host)
     for server in result.servers:
         result.findings += server.findings
+    if options.saved is not None:
+        result.findings += deviations(result.servers, options.saved)
     result.findings = ordered(dict.fromkeys(result.findings))
     return result
 
@@ -129,15 +147,38 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
     look = wanted(ready, server.action in {"create", "replace"})
     if look is not None and look not in result.looks:
         result.looks.append(look)
-    _allow(server, options)
     if server.action in PASSIVE - {"wait"}:
         return
+    server.findings += _alone(server, ready, options)
     if server.action in {"create", "replace", "update"} and ready.rendered is None:
         # Refused by findings, or its image has to be fetched first: nothing can be ordered yet.
+        _ordered(server, None, options, salted=False)
         return
-    server.order = order(server, ready, options)
+    _ordered(server, order(server, ready, options), options, salted=bool((ready.server.committed or {}).get("salt")))
     if server.action in {"create", "replace"}:
         server.secrets = ready.spec.secret_values()
+
+
+def _alone(server: ServerPlan, ready: Prepared, options: Options) -> list[Finding]:
+    """A model that spans hosts changes on all of them side by side, or not at all."""
+    nodes = getattr(ready.spec, "nodes", None)
+    if nodes is None or options.batch is None or server.action not in _TOGETHER:
+        return []
+    missing = [name for name in nodes.names if name not in options.batch]
+    if not missing:
+        return []
+    text = f"{server.action} needs all of its hosts side by side, and {', '.join(missing)} is not in this batch"
+    fix = "Run cortex.vllm.site without --limit, or with all of them; it does models that span hosts by themselves."
+    return [Finding("node.batch", "error", text, field=ready.spec.where("nodes"), fix=fix, server=server.name)]
+
+
+def _ordered(server: ServerPlan, written: dict[str, Any] | None, options: Options, *, salted: bool) -> None:
+    """Give a server its order, unless the steps of this task leave it out."""
+    if server.action not in PASSIVE:
+        server.fingerprint = fingerprint(server, written, salted)
+    _allow(server, options)
+    if server.action != "deferred":
+        server.order = written
 
 
 def _softened(findings: Sequence[Finding]) -> list[Finding]:
@@ -177,7 +218,7 @@ def _ports(
         )
 
 
-def _undeclared(specs: Sequence[Any], observation: Observation, options: Options, result: Plan) -> list[ServerPlan]:
+def _undeclared(specs: Sequence[Any], observation: Observation, options: Options, holds: Holds) -> list[ServerPlan]:
     """Our containers of servers that nobody declares any more."""
     declared = {spec.name for spec in specs}
     found: dict[str, ServerPlan] = {}
@@ -188,7 +229,10 @@ def _undeclared(specs: Sequence[Any], observation: Observation, options: Options
         status = container.state.get("Status") or "unknown"
         found[name] = ServerPlan(name, state="ready" if container.running else "stopped", gpus=container.gpus - {"all"})
         found[name].facts = {"container_id": container.id, "undeclared": True}
-        if options.prune == "remove" and not options.only and observation.container(name) is not None:
+        held = holds.on(found[name].gpus)
+        if held and options.prune == "remove":
+            found[name].action, found[name].reason = "held", f"{held[2]}: {held[0].reason}"
+        elif options.prune == "remove" and not options.only and observation.container(name) is not None:
             found[name].action, found[name].reason = "remove", "nobody declares it"
         else:
             fix = f"Declare it, or write prune: remove; by hand: docker rm -f {container.name}."

@@ -20,7 +20,19 @@ from .prepare import Prepared
 
 #: Fields of a declaration that no container ever sees.
 RECORD_ONLY = frozenset(
-    {"accept", "held", "name", "probe", "prove", "pull", "restart_when_hung", "start_timeout", "state", "vllm_version"}
+    {
+        "accept",
+        "held",
+        "name",
+        "probe",
+        "prove",
+        "pull",
+        "restart_when_hung",
+        "start_timeout",
+        "state",
+        "vllm_version",
+        "warm_cache",
+    }
 )
 #: Fields of a body that stand for something a name was resolved to.
 _RESOLVED = ("image", "gpus", "env.NVIDIA_VISIBLE_DEVICES", "arguments.--revision", "arguments.--tokenizer-revision")

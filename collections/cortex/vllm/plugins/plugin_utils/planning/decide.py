@@ -18,11 +18,12 @@ from ..findings import Finding
 from ..observation import Observation, container_name
 from . import wellbeing
 from .compared import Compared, compare_all
+from .holds import Holds
 from .model import Options, ServerPlan
 from .prepare import Prepared
 
 
-def decide(ready: Prepared, observation: Observation, options: Options) -> ServerPlan:
+def decide(ready: Prepared, observation: Observation, options: Options, holds: Holds) -> ServerPlan:
     """The plan of one declared server, its order not yet written."""
     plan = ServerPlan(ready.spec.name, findings=list(ready.findings))
     container, server = ready.container, ready.server
@@ -39,13 +40,17 @@ def decide(ready: Prepared, observation: Observation, options: Options) -> Serve
         probe = (server.committed or {}).get("probe") or (ready.rendered.probe if ready.rendered is not None else None)
         timeout = float(ready.rendered.start_timeout) if ready.rendered is not None else 600.0
         plan.state, code, why = wellbeing.judge(container, server, probe, timeout, observation.host.get("time"))
-    if _busy(plan, ready, observation) or _held(plan, ready, observation):
+    if code:
+        plan.facts["trouble"] = {"code": code, "why": why}
+    if _busy(plan, ready, observation) or _held(plan, ready, observation) or _held_with(plan, holds):
         return plan
     if server.transaction:
         plan.action, plan.state = "recover", "interrupted"
         plan.reason = _cut_off(server.transaction)
         return plan
-    if ready.state == "absent":
+    if options.restart:
+        _restarted(plan, ready)
+    elif ready.state == "absent":
         if container is not None or server.committed:
             plan.action, plan.reason = "remove", "it is declared absent"
     elif ready.state == "stopped":
@@ -55,6 +60,18 @@ def decide(ready: Prepared, observation: Observation, options: Options) -> Serve
         _started(plan, ready, compared, options, code, why)
         _stray(plan, observation)
     return plan
+
+
+def _restarted(plan: ServerPlan, ready: Prepared) -> None:
+    """Asked for by a person: what is there is started anew as it is. Differences wait for the next converge."""
+    if ready.state != "started":
+        plan.reason = f"it is declared {ready.state}"
+    elif ready.container is None or not ready.server.committed:
+        plan.reason = "there is nothing to restart"
+    elif plan.state == wellbeing.STOPPED:
+        plan.action, plan.reason = "start", "a restart is asked for, and it does not run"
+    else:
+        plan.action, plan.reason = "restart", "a restart is asked for"
 
 
 def _cut_off(transaction: Mapping[str, Any]) -> str:
@@ -85,6 +102,9 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         plan.action, plan.reason = "wait", why
     elif plan.state == wellbeing.FAILED:
         _unwell(plan, ready, code, why)
+    if plan.name in options.together and plan.action in {"none", "wait"} and container is not None:
+        # A rank cannot join a group that runs, and a group does not outlive one of its ranks.
+        plan.action, plan.reason = "restart", "another host of this model starts its part anew"
 
 
 def _changes(compared: Compared, options: Options) -> list[Any]:
@@ -171,6 +191,18 @@ def _held(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
     return True
 
 
+def _held_with(plan: ServerPlan, holds: Holds) -> bool:
+    """Held with its host or one of its GPUs: neither started there nor touched."""
+    found = holds.on(plan.gpus)
+    if found is None:
+        return False
+    hold, field, what = found
+    until = f" until {hold.until}" if hold.until else ""
+    plan.action, plan.reason = "held", f"{what}{until}: {hold.reason}"
+    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
+    return True
+
+
 def _foreign(plan: ServerPlan, container: Any, ready: Prepared) -> ServerPlan:
     """Somebody else's container has our name: never touched."""
     whose = f"it is {container.server}'s" if container.server else "this collection did not create it"
@@ -234,6 +266,12 @@ def port_findings(
             plan.findings.append(ports.taken(Subject(ready.spec, observation), port, entry))
 
 
+def _last_change(server: Any) -> dict[str, Any]:
+    """What the last replacement cost its clients, if it was one."""
+    last = server.history[0] if server.history else {}
+    return {"last_downtime": last["downtime"], "last_spent": last.get("spent")} if last.get("downtime") else {}
+
+
 def _facts(ready: Prepared) -> dict[str, Any]:
     """What a person wants to know about a server, beside the action."""
     committed, spec = ready.server.committed or {}, ready.spec
@@ -250,6 +288,7 @@ def _facts(ready: Prepared) -> dict[str, Any]:
         "health": dict(health) if health else None,
         "ready_seconds": ready.server.ready_seconds,
     }
+    facts.update(_last_change(ready.server))
     if ready.memory is not None:
         facts["memory"] = ready.memory
     if ready.ahead is not None:

@@ -40,10 +40,16 @@ class Options:
     :ivar update: whether moved tags, moved branches and what a newer collection writes otherwise are taken over
     :ivar steps: what may be done; anything else is reported as ``deferred``
     :ivar state_override: state for the named servers instead of the declared one
+    :ivar together: names of models that span hosts, of which some other host starts its part anew: so does this one
+    :ivar batch: hosts that are converged side by side; None when nobody said
+    :ivar restart: whether servers are restarted as they are, and nothing else is done
+    :ivar holds: what is held on the host (``spec.Hold``)
+    :ivar saved: servers of a saved plan, which alone may be carried out; None: there is none
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
     :ivar collection_version: kept in the record
     :ivar ahead: say what newer releases will say to each declaration
     :ivar now: the controller's time, seconds since the epoch; None leaves the clock unchecked
+    :ivar check: nothing will be done: a missing engine that somebody accepts is one that comes before this in earnest
     """
 
     state_dir: str = "/var/lib/cortex-vllm"
@@ -52,11 +58,17 @@ class Options:
     update: bool = False
     steps: Sequence[str] = tuple(STEPS)
     state_override: str | None = None
+    together: Sequence[str] = ()
+    batch: Sequence[str] | None = None
+    restart: bool = False
+    holds: Sequence[Any] = ()
+    saved: Mapping[str, Any] | None = None
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
     collection_version: str = ""
     ahead: bool = False
     now: float | None = None
     job_labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    check: bool = False
 
     def allows(self, action: str) -> bool:
         """Whether the steps of this task include an action."""
@@ -76,6 +88,7 @@ class ServerPlan:
     :ivar classes: classes of the differences: ``declared``, ``drift``, ``renderer``, ``resolved``, ``in_place``,
         ``cosmetic``
     :ivar gpus: UUIDs that it has or will have, for the order of starts
+    :ivar fingerprint: by which a saved plan is known to be still the same; None when there is nothing to do
     """
 
     name: str
@@ -91,6 +104,7 @@ class ServerPlan:
     secrets: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: list[str] = dataclasses.field(default_factory=list)
+    fingerprint: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON, without secrets."""
@@ -100,6 +114,7 @@ class ServerPlan:
             "reason": self.reason,
             "classes": list(self.classes),
             "deferred": self.deferred,
+            "fingerprint": self.fingerprint,
             "differences": [item.as_dict() for item in self.differences],
             "findings": [item.as_dict() for item in self.findings],
             **self.facts,

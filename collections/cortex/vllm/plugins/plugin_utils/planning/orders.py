@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..differences import IN_PLACE, update_body
 from ..observation import LABEL_VERSION, container_name
+from ..spec.server import DRAIN_MARGIN
 from .model import Options, ServerPlan
 from .prepare import Prepared
 
@@ -20,6 +22,13 @@ from .prepare import Prepared
 UPDATABLE = tuple(sorted({key for keys in IN_PLACE.values() for key in keys} - {"RestartPolicy"}))
 #: Seconds to wait for locks of another job.
 LOCK_TIMEOUT = 30.0
+#: A start that nobody gave a limit may take so many times what is expected, as long as it can be seen to go on.
+PATIENCE = 3.0
+LONGEST_LIMIT = 4 * 3600.0
+#: Seconds in which a start that lives says a word, computes or reads. Compilers and imports are silent, but they work.
+STALL = 300.0
+#: Seconds that reading weights ahead may take; the old server answers all the while.
+WARM_LIMIT = 1800.0
 
 
 def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]:
@@ -44,8 +53,11 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
         "gpu_locks": sorted(plan.gpus),
         "lock_timeout": LOCK_TIMEOUT,
         "start_timeout": float(rendered.start_timeout if rendered else ready.spec.start_timeout or 600.0),
-        "stop_timeout": float(ready.spec.stop_timeout),
+        "stop_timeout": _stop_timeout(ready, committed),
+        **_patience(ready),
     }
+    if plan.action in {"replace", "restart"}:
+        result["warm"] = _warm(ready)
     if plan.action in {"create", "replace"}:
         result.update(
             {
@@ -75,6 +87,42 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
             }
         )
     return result
+
+
+def _patience(ready: Prepared) -> dict[str, Any]:
+    """How far a start may be put off while it can be seen to go on, and what it is known by for the next one."""
+    spec, model = ready.spec, ready.model or {}
+    found: dict[str, Any] = {"model": model_name(spec, model), "bytes": model.get("bytes")}
+    if getattr(spec, "model", None) is None:
+        return found
+    if spec.start_timeout is None and ready.rendered is not None:
+        found["start_limit"] = min(LONGEST_LIMIT, PATIENCE * float(ready.rendered.start_timeout))
+    # A node of several waits for the others, without a word and without work.
+    several = spec.headless or any(name in spec.engine_args for name in ("nnodes", "data_parallel_address"))
+    if not several and spec.engine_args.get("distributed_executor_backend") != "ray":
+        found["stall_timeout"] = STALL
+    return found
+
+
+def model_name(spec: Any, model: Mapping[str, Any] | None) -> str | None:
+    """What a start is remembered by: the model and its commit; None for what has no model."""
+    name = getattr(spec, "model", None)
+    commit = (model or {}).get("commit") or getattr(spec, "revision", None)
+    return f"{name}@{commit}" if name and commit else name
+
+
+def _stop_timeout(ready: Prepared, committed: Mapping[str, Any]) -> float:
+    """Seconds to the kill of what runs now: it was told how long its requests have, and keeps to that."""
+    recorded = (committed.get("declaration") or {}).get("drain_timeout") or 0
+    return max(float(ready.spec.effective_stop_timeout), float(recorded) + DRAIN_MARGIN if recorded else 0.0)
+
+
+def _warm(ready: Prepared) -> dict[str, Any] | None:
+    """Whose weights are read into the page cache before the stop; None when there is nothing to read."""
+    model = ready.model or {}
+    if not getattr(ready.spec, "warm_cache", False) or not model.get("path") or model.get("status") != "complete":
+        return None
+    return {"path": model["path"], "bytes": model.get("bytes"), "limit": WARM_LIMIT}
 
 
 def expected_policy(ready: Prepared) -> dict[str, Any] | None:

@@ -64,11 +64,16 @@ def declaration_hash(declaration: Mapping[str, Any]) -> str:
 
 
 def assign_gpus(
-    specs: Sequence[Any], observation: Observation, states: Mapping[str, str]
+    specs: Sequence[Any],
+    observation: Observation,
+    states: Mapping[str, str],
+    held: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, list[Finding]]]:
     """UUIDs for each active declaration of the host, and what could not be resolved.
 
     Named GPUs come first; counts keep what they have and share the rest, those that hold GPUs already before others.
+
+    :param held: GPUs that a count does not get, unless it has them already
     """
     assigned: dict[str, tuple[str, ...]] = {}
     problems: dict[str, list[Finding]] = {}
@@ -77,6 +82,7 @@ def assign_gpus(
     for spec in sorted(active, key=lambda item: (item.gpus.kind == "count", not previous[item.name])):
         taken = {uuid for name, uuids in assigned.items() for uuid in uuids}
         if spec.gpus.kind == "count":
+            taken |= held - previous[spec.name]
             # What others of us hold stays theirs, even before their own turn comes.
             taken |= {
                 uuid for name, uuids in previous.items() if name != spec.name for uuid in uuids if name not in assigned
@@ -203,6 +209,7 @@ def _render(ready: Prepared, observation: Observation, options: Options) -> None
         **observation.host,
         "engine": observation.engine,
         "gpus": observation.gpus,
+        "storage_rate": observation.storage_rate,
         "network": observation.network,
         "collectives": observation.collectives,
     }

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,7 +167,7 @@ def _body(
         "Image": image.id or image.ref,
         "Env": [f"{name}={value}" for name, value in sorted(process.env.items())],
         "Labels": {**spec.labels, LABEL_SERVER: spec.name, LABEL_KIND: kind},
-        "StopTimeout": int(spec.stop_timeout),
+        "StopTimeout": math.ceil(spec.effective_stop_timeout),
         "HostConfig": _host_config(spec, process, gpus, mounts, host),
     }
     if process.launched:

@@ -13,7 +13,9 @@ from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration
 from .collectives import Nccl
 from .container import ContainerSpec
 from .describe import fields
-from .loading import load, load_container, load_nccl, merge
+from .holds import Hold
+from .loading import load, load_container, load_holds, load_nccl, merge
+from .nodes import Node, Nodes
 from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
 from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
 
@@ -29,8 +31,11 @@ __all__ = [
     "Debug",
     "Declaration",
     "Held",
+    "Hold",
     "Mount",
     "Nccl",
+    "Node",
+    "Nodes",
     "Port",
     "Probe",
     "Secrets",
@@ -41,6 +46,7 @@ __all__ = [
     "fields",
     "load",
     "load_container",
+    "load_holds",
     "load_nccl",
     "merge",
 ]

@@ -117,7 +117,10 @@ class Declaration(Part):
         description="Seconds that a start may take. Default: by the size of the model, 10 to 60 minutes.",
     )
     stop_timeout: Seconds = Field(
-        default=30.0, ge=1, le=3600, description="Seconds that requests in flight have before the server is killed."
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Seconds from the wish to stop to the kill. A server gets at least ten more than its drain.",
     )
     accept: Texts = Field(default=[], description="Codes of findings that somebody has decided to live with.")
 
@@ -230,6 +233,11 @@ class Declaration(Part):
     def effective_shm_size(self) -> int:
         """Bytes of /dev/shm."""
         return self.shm_size or (SHM_SIZE_GPU if self.wants_gpus else SHM_SIZE_CPU)
+
+    @property
+    def effective_stop_timeout(self) -> float:
+        """Seconds from SIGTERM to SIGKILL."""
+        return self.stop_timeout
 
     def effective_ulimits(self) -> dict[str, Ulimit]:
         """Declared limits, or what NVIDIA asks for in its containers (pinned memory, deep stacks of NCCL's threads)."""

@@ -17,6 +17,7 @@ from .across import check
 from .collectives import Nccl
 from .container import ContainerSpec
 from .errors import Place, findings_of
+from .holds import Hold
 from .server import ServerSpec, argument_name
 from .values import Problem, plain
 
@@ -84,6 +85,24 @@ def load_nccl(written: Any, *, root: str = "") -> Nccl:
         raise FindingsError(_unique(findings))
     result: Nccl = made
     return result
+
+
+def load_holds(written: Any, *, root: str = "vllm_holds") -> list[Hold]:
+    """Validate what is held on a host: one mapping, or a list of them.
+
+    :raises FindingsError: everything that is wrong with any of them
+    """
+    require()
+    if isinstance(written, Mapping):
+        written = [written]
+    findings: list[Finding] = []
+    if not isinstance(written, (list, tuple)):
+        findings.append(_shape(root, "is neither a list nor a mapping", "Write [{reason: why}]", written))
+        written = []
+    made = [_validated(Place(f"{root}[{index}]", item), Hold, findings) for index, item in enumerate(written)]
+    if findings:
+        raise FindingsError(_unique(findings))
+    return made
 
 
 def merge(below: Any, above: Any) -> Any:

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from .._pydantic import BeforeValidator, Field, field_validator, model_validator
 from .base import Declaration, Texts
 from .collectives import Nccl
+from .nodes import DECIDED, Nodes
 from .parts import Debug, Mount, Probe, looks_secret
-from .values import Address, Integer, Path, Problem, Problems, Text
+from .values import Address, Integer, Path, Problem, Problems, Seconds, Text
 
 #: Where huggingface_hub keeps snapshots of root (constants.py: HF_HUB_CACHE below HF_HOME, ~/.cache/huggingface).
 DEFAULT_HUB_CACHE = "/root/.cache/huggingface/hub"
@@ -43,6 +44,8 @@ REFUSED_ARGUMENTS: dict[str, tuple[str, str]] = {
     "help": ("prints a text and ends", "Delete it"),
     "version": ("prints a text and ends", "Delete it"),
 }
+#: Seconds between the end of a drain and the kill: vLLM ends its processes and gives GPU memory back in them.
+DRAIN_MARGIN = 10.0
 #: Fields that vLLM takes from ``--override-generation-config`` as defaults of requests
 #: (0.32: vllm/config/model.py, ModelConfig.get_diff_sampling_param). It ignores all others.
 REQUEST_DEFAULTS = (
@@ -156,6 +159,21 @@ def _request_defaults(value: Any) -> Any:
     return value
 
 
+def _across_hosts(filled: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of a model that spans hosts: the host's network, and the address that the others know."""
+    nodes = filled["nodes"]
+    filled.setdefault("network", "host")
+    hosts = nodes.get("hosts") if isinstance(nodes, dict) else None
+    if filled.get("bind") is None and isinstance(hosts, list) and all(isinstance(item, dict) for item in hosts):
+        addresses = [item.get("address") for item in hosts]
+        own = nodes.get("rank") if nodes.get("balancing", "internal") != "internal" else 0
+        place = own if isinstance(own, int) and 0 <= own < len(addresses) else 0
+        filled["bind"] = addresses[place] or "0.0.0.0"
+    elif filled.get("bind") is None:
+        filled["bind"] = "0.0.0.0"
+    return filled
+
+
 EngineArgs = Annotated[dict[str, Any], BeforeValidator(_engine_args)]
 RequestDefaults = Annotated[dict[str, Any], BeforeValidator(_request_defaults)]
 
@@ -208,11 +226,29 @@ class ServerSpec(Declaration):
         description="How the GPUs of the server talk to each other. What is set is written where NCCL, torch and vLLM "
         "read it; an empty mapping derives everything from the host.",
     )
+    nodes: Nodes | None = Field(
+        default=None,
+        description="Hosts of the inventory that the model spans, in the order of their ranks, as a list or with "
+        "options. The same declaration holds for all of them; parallel sizes are those of the whole.",
+    )
     entrypoint: Texts | None = Field(
         default=None, description="Program that takes the arguments. Default: the image's."
     )
     restart_when_hung: bool = Field(
         default=False, description="Whether a server that runs but gives no token any more is restarted."
+    )
+    drain_timeout: Seconds = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="Seconds that requests in flight have to finish when the server is stopped. Rendered as "
+        "C(--shutdown-timeout) from vLLM 0.18 on; older releases finish them until they are killed. V(0) cuts "
+        "them off.",
+    )
+    warm_cache: bool = Field(
+        default=True,
+        description="Whether weights are read into the page cache before a running server is stopped, as far as "
+        "memory is available.",
     )
     prove: Literal["none", "image"] = Field(
         default="none",
@@ -258,6 +294,8 @@ class ServerSpec(Declaration):
         model = filled.get("model")
         if filled.get("hub_cache") is None and isinstance(model, str) and not model.startswith("/"):
             filled["hub_cache"] = DEFAULT_HUB_CACHE
+        if filled.get("nodes"):
+            filled = _across_hosts(filled)
         return filled
 
     @model_validator(mode="after")
@@ -273,11 +311,29 @@ class ServerSpec(Declaration):
                     at=("request_defaults",),
                 )
             )
+        problems += self._nodes_fit()
         if self.network == "none":
             problems.append(Problem("leaves the server without any network", "Write bridge or host", at=("network",)))
         if problems:
             raise Problems(problems)
         return self
+
+    def _nodes_fit(self) -> list[Problem]:
+        if self.nodes is None:
+            return []
+        why = "is decided by nodes for each host"
+        problems = [
+            Problem(why, "Delete it", code="argument.reserved", at=("engine_args", name))
+            for name in self.engine_args
+            if name in DECIDED
+        ]
+        if self.network in ("bridge", "none"):
+            text = "keeps the ranks on other hosts out: they talk on ports that nobody knows before"
+            problems.append(Problem(text, "Write network: host, or leave it out", at=("network",)))
+        if self.bind in ("127.0.0.1", "::1"):
+            text = "cannot be asked by the other hosts, which wait for the first token together"
+            problems.append(Problem(text, "Leave it out, or write 0.0.0.0", at=("bind",)))
+        return problems
 
     @property
     def kind(self) -> str:
@@ -292,6 +348,9 @@ class ServerSpec(Declaration):
     @property
     def headless(self) -> bool:
         """Whether this is a further node of a model that another host answers for: it has no port at all."""
+        if self.nodes is not None and self.nodes.place > 0:
+            data = self.engine_args.get("data_parallel_size", self.engine_args.get("dp", 1))
+            return self.nodes.balancing == "internal" or str(data) == "1"
         return self.engine_args.get("headless") is True
 
     @property
@@ -316,6 +375,17 @@ class ServerSpec(Declaration):
     def published(self) -> list[tuple[str, int]]:
         """Address and port of everything that the host publishes."""
         return [] if self.headless else [(self.bind, self.server_port)]
+
+    @property
+    def drain(self) -> float:
+        """Seconds that requests in flight have: as vLLM's own argument says, else as the field does."""
+        own = self.engine_args.get("shutdown_timeout")
+        return float(own) if isinstance(own, (int, float)) and not isinstance(own, bool) else self.drain_timeout
+
+    @property
+    def effective_stop_timeout(self) -> float:
+        """Longer than the drain: what ends by itself must not be killed while it does."""
+        return max(self.stop_timeout, self.drain + DRAIN_MARGIN if self.drain else 0.0)
 
 
 #: Re-exported for whoever walks a declaration.

@@ -34,7 +34,7 @@ def test_a_version_needs_no_host(play: t.Any) -> None:
     assert result["remote_calls"] == 0
     assert result["entrypoint"] == ["vllm", "serve"]
     assert result["command"].startswith("vllm serve /models/x --host")
-    assert result["argv"][-2:] == ["--max-model-len", "512"]
+    assert result["argv"][-4:] == ["--max-model-len", "512", "--shutdown-timeout", "20"]
     assert (result["vllm_version"], result["exact"], result["secret_names"]) == ("0.32.0", True, ["VLLM_API_KEY"])
     assert "sk-very-secret" not in json.dumps(result)
 

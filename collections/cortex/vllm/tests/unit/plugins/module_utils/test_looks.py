@@ -20,6 +20,7 @@ from ansible_collections.cortex.vllm.plugins.module_utils import (
     fetch,
     follow,
     job,
+    logs,
     ours,
     paths,
     ports,
@@ -144,7 +145,7 @@ RULES = [
 
 
 def test_phases_go_forward_and_tell_each_ten_percent():
-    phases = follow.Phases(RULES)
+    phases = logs.Phases(RULES)
     lines = ["x", "importing", "importing", "shards: 1%", "shards: 9%", "shards: 12%", "importing", "shards: x%",
              "shards: 200%", "complete", "shards: 5%"]  # fmt: skip
     seen = [(change["phase"], change["percent"]) for change in map(phases.feed, lines) if change]
@@ -154,14 +155,14 @@ def test_phases_go_forward_and_tell_each_ten_percent():
 @pytest.mark.parametrize("rule", [{"phase": "x", "pattern": "("}, {"phase": "x"}, None, {"phase": "x", "pattern": 3}])
 def test_a_bad_phase_rule_is_named(rule):
     with pytest.raises(ValueError):
-        follow.Phases([rule])
+        logs.Phases([rule])
 
 
 def test_times_of_the_engine_compare():
-    assert follow.sortable("2026-11-22T13:00:00.5Z") < follow.sortable("2026-11-22T13:00:00.512345678Z")
-    assert follow.sortable("2026-11-22T13:00:00Z") < follow.sortable("2026-11-22T13:00:00.000000001Z")
-    assert follow.sortable("nonsense") == "" and follow.epoch("nonsense") == 0
-    assert follow.epoch("1970-01-01T00:01:00.5Z") == 60
+    assert logs.sortable("2026-11-22T13:00:00.5Z") < logs.sortable("2026-11-22T13:00:00.512345678Z")
+    assert logs.sortable("2026-11-22T13:00:00Z") < logs.sortable("2026-11-22T13:00:00.000000001Z")
+    assert logs.sortable("nonsense") == "" and logs.epoch("nonsense") == 0
+    assert logs.epoch("1970-01-01T00:01:00.5Z") == 60
 
 
 def test_exit_facts():
@@ -191,12 +192,12 @@ def test_log_bytes_of_any_kind():
         b"2026-11-22T13:00:04.0Z key hunter22\n2026-11-22T13:00:05.0Z no newline",
     ]
     phases = []
-    reader = follow.LogReader(
+    reader = logs.LogReader(
         Logs(chunks), "c", since, RULES, lambda text: text.replace("hunter22", "***"), phases.append, threading.Event()
     )
     reader.run()
     assert list(reader.lines)[:3] == ["broken \ufffd\ufffd bytes", "shards:  10%", "shards:  20%"]
-    assert len(reader.lines[3]) == follow.LINE_LENGTH and list(reader.lines)[4:] == ["key ***", "no newline"]
+    assert len(reader.lines[3]) == logs.LINE_LENGTH and list(reader.lines)[4:] == ["key ***", "no newline"]
     assert [change["percent"] for change in phases] == [10, 20] and reader.ended.is_set()
 
 

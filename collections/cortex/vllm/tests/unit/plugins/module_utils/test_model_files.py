@@ -12,14 +12,14 @@ import struct
 
 import pytest
 
-from ansible_collections.cortex.vllm.plugins.module_utils import model_files
+from ansible_collections.cortex.vllm.plugins.module_utils import hub_cache, model_files
 
 COMMIT = "c" * 40
 
 
-def shard(path, size=64, cut=0, more=0, header=None):
+def shard(path, size=64, cut=0, more=0, header=None, tensor="w"):
     raw = header if header is not None else json.dumps(
-        {"__metadata__": {"format": "pt"}, "w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}
+        {"__metadata__": {"format": "pt"}, tensor: {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}
     ).encode()  # fmt: skip
     data = struct.pack("<Q", len(raw)) + raw + b"\0" * size
     data = data[: len(data) - cut] + b"\0" * more
@@ -35,8 +35,8 @@ def model(folder, shards=1):
         shard(folder / "model.safetensors")
         return folder
     names = ["model-{0:05d}-of-{1:05d}.safetensors".format(n, shards) for n in range(1, shards + 1)]
-    for name in names:
-        shard(folder / name)
+    for number, name in enumerate(names):
+        shard(folder / name, tensor="w{0}".format(number))
     weight_map = {"w{0}".format(number): name for number, name in enumerate(names)}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     return folder
@@ -57,13 +57,13 @@ def test_a_whole_directory(tmp_path):
 @pytest.mark.parametrize(
     "change, code",
     [
-        ({"cut": 1}, "model.shard-truncated"),
-        ({"cut": 120}, "model.shard-truncated"),
-        ({"more": 5}, "model.shard-invalid"),
-        ({"header": b"{"}, "model.shard-invalid"),
-        ({"header": b"\xff\xfe"}, "model.shard-invalid"),
-        ({"header": b"[]"}, "model.shard-invalid"),
-        ({"header": b'{"w": {"data_offsets": []}}'}, "model.shard-invalid"),
+        ({"cut": 1}, "model.weights-corrupt"),
+        ({"cut": 120}, "model.weights-corrupt"),
+        ({"more": 5}, "model.weights-corrupt"),
+        ({"header": b"{"}, "model.weights-corrupt"),
+        ({"header": b"\xff\xfe"}, "model.weights-corrupt"),
+        ({"header": b"[]"}, "model.weights-corrupt"),
+        ({"header": b'{"w": {"data_offsets": []}}'}, "model.weights-corrupt"),
     ],
 )
 def test_a_damaged_shard(tmp_path, change, code):
@@ -79,14 +79,14 @@ def test_a_damaged_shard(tmp_path, change, code):
 def test_a_header_as_long_as_the_moon_is_not_read(tmp_path):
     folder = model(tmp_path / "m")
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
-    assert codes(model_files.look(str(folder))) == ["model.shard-invalid"]
+    assert codes(model_files.look(str(folder))) == ["model.weights-corrupt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"1234567"])
 def test_an_empty_shard(tmp_path, content):
     folder = model(tmp_path / "m")
     (folder / "model.safetensors").write_bytes(content)
-    assert codes(model_files.look(str(folder))) == ["model.shard-truncated"]
+    assert codes(model_files.look(str(folder))) == ["model.weights-corrupt"]
 
 
 def test_a_git_lfs_pointer(tmp_path):
@@ -116,15 +116,21 @@ def test_parts_that_are_missing(tmp_path):
     folder = model(tmp_path / "m")
     (folder / "tokenizer.json").unlink()
     found = model_files.look(str(folder))
-    # vLLM can be told of another tokenizer: this alone does not make a model incomplete.
-    assert found["status"] == "complete" and found["tokenizer"] is False and codes(found) == ["model.tokenizer-missing"]
+    assert found["status"] == "incomplete" and found["tokenizer"] is False
+    assert codes(found) == ["model.tokenizer-missing"]
+    # vLLM can be told of another tokenizer.
+    assert model_files.look(str(folder), needs_tokenizer=False)["status"] == "complete"
     (folder / "config.json").write_bytes(b"\xff{")
     assert "model.config-invalid" in codes(model_files.look(str(folder)))
     (folder / "config.json").unlink()
     (folder / "model.safetensors").unlink()
+    (folder / "README.md").write_text("x")
     found = model_files.look(str(folder))
     assert found["status"] == "incomplete" and found["format"] is None
-    assert {"model.config-missing", "model.weights-missing"} <= set(codes(found))
+    assert {"model.absent", "model.weights-missing"} <= set(codes(found))
+    (folder / "README.md").unlink()
+    # Nothing at all is said once.
+    assert codes(model_files.look(str(folder))) == ["model.absent"]
 
 
 def test_chat_templates_of_all_kinds(tmp_path):
@@ -189,14 +195,16 @@ def test_what_is_not_there_is_absent(tmp_path, name):
 
 
 def test_the_default_cache_is_the_hubs(monkeypatch):
-    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/home/x")
-    assert model_files.default_hub_cache() == "/home/x/.cache/huggingface/hub"
+    assert hub_cache.default_cache() == "/home/x/.cache/huggingface/hub"
     monkeypatch.setenv("HF_HOME", "/hf")
-    assert model_files.default_hub_cache() == "/hf/hub"
+    assert hub_cache.default_cache() == "/hf/hub"
+    monkeypatch.setenv("HUGGINGFACE_HUB_CACHE", "/older")
+    assert hub_cache.default_cache() == "/older"
     monkeypatch.setenv("HF_HUB_CACHE", "/cache")
-    assert model_files.default_hub_cache() == "/cache"
+    assert hub_cache.default_cache() == "/cache"
 
 
 def gguf(path, magic=b"GGUF", version=3):

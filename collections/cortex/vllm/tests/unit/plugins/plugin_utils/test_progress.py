@@ -73,7 +73,7 @@ def phase(name, t, percent=None):
 
 def test_lines_of_a_start_with_time_left():
     clock = Clock()
-    follower = progress.Follower({"chat": 60.0}, clock)
+    follower = progress.Follower({"chat": {"seconds": 60.0}}, clock)
     said = []
     for event in (
         {"event": "started", "t": 100.0, "container_id": "x"},

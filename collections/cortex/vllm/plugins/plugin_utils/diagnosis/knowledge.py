@@ -1,0 +1,205 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+"""The rules: what a log or an engine says, what it means, and what to change. Data in ``rules/*.json``.
+
+A row has
+
+``code``      the finding, one of the checks' where a check could have foreseen it
+``pattern``   a regular expression; its groups are the numbers and names for the texts
+``message``   what is wrong, with ``{group}``; what stands in ``[[…]]`` is left out when a group in it found nothing
+``why``       the explanation: what leads to it
+``fix``       what to change in the declaration, in the same notation
+``field``     the field of the declaration to change, if there is one
+``releases``  vLLM releases whose source has the text, or ``any`` when it is not vLLM's
+``source``    file in vLLM's source, or the project that says it
+``where``     ``error`` (default): exceptions and refusals; ``log``: any line that is no information
+``rank``      ``cause`` (default), ``general`` (right, but a more telling line wins),
+              ``consequence`` (only when nothing else is known)
+``stage``     only when it happened there: weights, profiling, kv-cache, graphs, serving
+``frames``    a regular expression that a line of the traceback has to match
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+from .log import NOISE, Fault, Line
+
+FOLDER = pathlib.Path(__file__).parent / "rules"
+RANKS = ("consequence", "general", "cause")
+#: Files in the order in which rules of one rank are tried.
+FILES = ("engine", "arguments", "memory", "gpu", "network", "model", "hub", "image", "host", "server")
+
+_OPTIONAL = re.compile(r"\[\[(.*?)\]\]")
+_GROUP = re.compile(r"\{(\w+)\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One row."""
+
+    code: str
+    pattern: re.Pattern[str]
+    message: str
+    why: str
+    fix: str
+    field: str | None
+    releases: str
+    source: str
+    where: str
+    rank: int
+    stage: str | None
+    frames: re.Pattern[str] | None
+    concern: str
+
+    def fits(self, text: str, fault: Fault | None, stage: str) -> re.Match[str] | None:
+        """The match, if text, traceback and stage are the rule's."""
+        match = self.pattern.search(text)
+        if match is None:
+            return None
+        if self.stage is not None and self.stage != stage:
+            return None
+        if self.frames is not None and not (fault and any(self.frames.search(item) for item in fault.frames)):
+            return None
+        return match
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A rule that knows what a log says, where it says so, and the texts with their numbers."""
+
+    rule: Rule
+    message: str
+    fix: str
+    evidence: tuple[str, ...]
+    index: int
+    chain: tuple[Fault, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def rules() -> tuple[Rule, ...]:
+    """All rules, in the order in which they are tried."""
+    found = []
+    for name in FILES:
+        for row in json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["rules"]:
+            found.append(
+                Rule(
+                    row["code"],
+                    re.compile(row["pattern"], re.MULTILINE),
+                    row["message"],
+                    row["why"],
+                    row["fix"],
+                    row.get("field"),
+                    row["releases"],
+                    row["source"],
+                    row.get("where", "error"),
+                    RANKS.index(row.get("rank", "cause")),
+                    row.get("stage"),
+                    re.compile(row["frames"]) if row.get("frames") else None,
+                    name,
+                )
+            )
+    return tuple(found)
+
+
+def of_chain(chain: Sequence[Fault], stage: str) -> Verdict | None:
+    """The most telling rule that knows a fault of the chain; its last word is tried first."""
+    best: tuple[int, Rule, re.Match[str], Fault] | None = None
+    for fault in reversed(chain):
+        words = fault.words
+        for rule in rules():
+            if rule.where != "error" or (best is not None and rule.rank <= best[0]):
+                continue
+            match = rule.fits(words, fault, stage)
+            if match:
+                best = (rule.rank, rule, match, fault)
+    if best is None:
+        return None
+    _rank, rule, match, fault = best
+    evidence = fault.lines if len(fault.lines) < 4 else fault.lines[:4]
+    return _verdict(rule, match, evidence, fault.index, tuple(chain))
+
+
+def of_lines(lines: Sequence[Line], begin: int = 0) -> list[Verdict]:
+    """What rules know of lines that are no exception; the first line for each rule."""
+    wanted = [rule for rule in rules() if rule.where == "log"]
+    found: list[Verdict] = []
+    for index, line in enumerate(lines[begin:], begin):
+        if line.level in {"INFO", "DEBUG"} or NOISE.search(line.text):
+            continue
+        for rule in wanted:
+            match = rule.fits(line.text, None, "")
+            if match:
+                found.append(_verdict(rule, match, (line.text.strip(),), index))
+                wanted.remove(rule)
+                break
+    return found
+
+
+def of_text(text: str) -> Verdict | None:
+    """What the rules say about one text alone, as a container engine's refusal."""
+    return of_chain([Fault("engine", text, (text,))], "")
+
+
+def best(found: Sequence[Verdict]) -> Verdict | None:
+    """The most certain, and of those the first in the log."""
+    return max(found, key=lambda verdict: (verdict.rule.rank, -verdict.index), default=None)
+
+
+def _verdict(
+    rule: Rule, match: re.Match[str], evidence: Sequence[str], index: int, chain: tuple[Fault, ...] = ()
+) -> Verdict:
+    values = {key: value or "" for key, value in match.groupdict().items()}
+    values.update({key: made for key, made in _derived(values).items() if made})
+    return Verdict(rule, fill(rule.message, values), fill(rule.fix, values), tuple(evidence), index, chain)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The text with its groups; ``[[…]]`` only when every group in it found something."""
+
+    def optional(match: re.Match[str]) -> str:
+        inner = match[1]
+        return inner if all(values.get(name) for name in _GROUP.findall(inner)) else ""
+
+    text = _GROUP.sub(lambda match: values.get(match[1], "").strip(), _OPTIONAL.sub(optional, template))
+    return re.sub(r" {2,}", " ", text).strip()
+
+
+def _derived(values: Mapping[str, str]) -> dict[str, str]:
+    """What can be worked out of the numbers found: the share that is free, sizes that divide."""
+    made = {}
+    for name, (needs, work) in _WORK.items():
+        if name in values or not all(values.get(need) for need in needs):
+            continue
+        try:
+            made[name] = work(*(values[need] for need in needs))
+        except (ValueError, ZeroDivisionError):
+            continue
+    return made
+
+
+def _share(free: str, total: str) -> str:
+    """The largest gpu_memory_utilization that fits into what is free, two digits, a little below."""
+    share = math.floor((float(free) / float(total) - 0.01) * 100) / 100
+    return f"{share:.2f}" if 0.05 < share < 1 else ""
+
+
+def _divisors(number: str) -> str:
+    whole = int(number)
+    return ", ".join(str(item) for item in range(1, min(whole, 64) + 1) if whole % item == 0)
+
+
+_WORK: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
+    "share_that_fits": (("free", "total"), _share),
+    "divisors": (("heads",), _divisors),
+}

@@ -1,0 +1,329 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+"""The verdict about one start of a server: what its log and its exit state say together."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..findings import Finding
+from . import exits, knowledge
+from . import log as reading
+from .knowledge import Rule
+
+#: Most telling lines that are worth a person's time.
+TELLING = 12
+#: Longest telling line; vLLM prints whole configurations on one.
+WIDEST = 400
+
+HEALTHY, FAILED, LOADING, STOPPED, UNKNOWN = "healthy", "failed", "loading", "stopped", "unknown"
+
+#: The engine, or all of it, is gone (v1/engine/{core,async_llm,core_client}.py, v1/executor; V0: async_llm_engine.py).
+_DEAD = re.compile(
+    r"EngineDeadError|encountered a fatal error|output_handler failed|died unexpectedly|Background loop has errored"
+    r"|Engine loop is dead|Engine core proc\S* .*died|MQEngineDeadError|Engine iteration timed out"
+    r"|terminate called after throwing|Fatal Python error|core dumped"
+)
+_ENDED = re.compile(r"Finished server process|Application shutdown complete|^(?:INFO: +)?Shutting down\b")
+#: Somebody told it to end (entrypoints/launcher.py; uvicorn; shells).
+_STOPPED = re.compile(
+    r"API server: shutdown triggered|Shutting down FastAPI HTTP server|signal=SIG(?:TERM|INT)"
+    r"|[Rr]eceived (?:signal|SIG)\s?(?:TERM|INT|2|15)"
+    r"|Gracefully stopping|^KeyboardInterrupt|Shutdown initiated"
+)
+#: A start is over although no exception was seen to leave the program.
+_OVER = re.compile(
+    r"EngineCore failed to start|WorkerProc failed to start|Application startup failed\. Exiting|Engine process failed"
+)
+#: Words that make a line of a log without any exception worth showing.
+_TELLS = re.compile(
+    r"\b(?:error|errno|fatal|failed|failure|cannot|can't|unable|denied|refused|killed|not found|no such|invalid"
+    r"|unsupported|abort\w*|panic)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnosis:
+    """What happened.
+
+    :ivar findings: causes that are certain, most telling first; ``start.unknown`` when there is none
+    :ivar telling: at most 12 log lines, without prefixes
+    :ivar healthy: the log shows a server that became ready, and nothing says that it ended
+    :ivar state: healthy, failed, loading (neither of both yet), stopped on purpose, or unknown
+    :ivar evidence: the lines that the first finding rests on
+    :ivar explanation: why that happens
+    :ivar rule: the row that knew it, if one did
+    :ivar starts: how many starts the log holds; the last one is judged
+    :ivar notes: what else a person should know
+    :ivar version: the release that the log names
+    """
+
+    findings: list[Finding]
+    telling: list[str]
+    healthy: bool
+    state: str = UNKNOWN
+    evidence: str = ""
+    explanation: str = ""
+    rule: Rule | None = None
+    starts: int = 1
+    notes: tuple[str, ...] = ()
+    version: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data, as the task returns it."""
+        first = self.findings[0] if self.findings else None
+        said = first.message if first else ""
+        whole = " ".join(
+            part if part.endswith((".", "!", "?")) else f"{part}." for part in (said, self.explanation) if part
+        )
+        return {
+            "code": first.code if first else None,
+            "state": self.state,
+            "healthy": self.healthy,
+            "evidence": self.evidence,
+            "explanation": whole,
+            "fix": (first.fix or "") if first else "",
+            "field": first.field if first else None,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "telling": list(self.telling),
+            "releases": self.rule.releases if self.rule else None,
+            "source": self.rule.source if self.rule else None,
+            "version": self.version,
+            "starts": self.starts,
+            "notes": list(self.notes),
+        }
+
+
+class Start:
+    """One start of a server: its lines, and how it ended."""
+
+    def __init__(self, lines: list[reading.Line], how: exits.Exit | None) -> None:
+        self.lines, self.how = lines, how
+        ready = next((index for index, line in enumerate(lines) if reading.READY.search(line.text)), None)
+        if ready is None and not any(line.text.startswith("Traceback") and not line.level for line in lines[:3]):
+            # Only the end of a long log: requests were answered.
+            ready = next((index for index, line in enumerate(lines) if reading.SERVING.search(line.text)), None)
+        self.ready = ready
+        self.chains = reading.chains(lines)
+        after = lines[ready:] if ready is not None else lines
+        self.dead = any(_DEAD.search(line.text) and line.level != "INFO" for line in after)
+        self.ended = any(_ENDED.search(line.text) for line in after)
+        self.stopped = any(_STOPPED.search(line.text) for line in after) and not self.dead
+
+    def verdict(self) -> Diagnosis:
+        """What this start came to."""
+        if self.how and self.how.error and not self.ready:
+            refused = self._refused(self.how.error)
+            if refused.rule or not self.chains:
+                return refused
+        if self.how and self.how.oom:
+            found = exits.out_of_memory(self.how)
+            other = self._cause()
+            return self._failed(*found, further=other)
+        if self.ready is not None and not self._broken():
+            return self._well()
+        if self.ready is None and not self._failing():
+            return self._undecided()
+        cause = self._cause()
+        unknown = self._unknown_chain()
+        if cause is not None and not (cause.rule.rank == 0 and unknown):
+            finding = Finding(cause.rule.code, "error", cause.message, field=cause.rule.field, fix=cause.fix)
+            return self._failed(finding, cause.rule.why, cause)
+        if self.how:
+            known = exits.explain(self.how, self.ready is not None, self.stopped)
+            if known and (self.how.code == 0 or not unknown):
+                return self._failed(*known)
+        if self.ready is not None and not unknown:
+            died = exits.explain(exits.Exit(0), True, False)
+            if died:
+                return self._failed(*died)
+        return self._failed(*self._unknown(unknown))
+
+    def _well(self) -> Diagnosis:
+        """It became ready, and nothing of its own ended it."""
+        if self.how is None and not (self.ended and self.stopped):
+            return Diagnosis([], [], True, HEALTHY)
+        how = self.how or exits.Exit(0)
+        known = exits.explain(how, True, self.stopped or (self.ended and how.signal in {2, 15}))
+        finding, why = known or self._unknown([])
+        state = STOPPED if finding.code == "server.stopped" else FAILED
+        return dataclasses.replace(self._failed(finding, why), state=state)
+
+    def _broken(self) -> bool:
+        """After it was ready something broke it; a request that failed did not."""
+        if self.dead or (self.ended and not self.stopped):
+            return True
+        if self.how is None or self.stopped:
+            return False
+        return self.how.signal not in {2, 9, 15} and self.how.code != 0
+
+    def _failing(self) -> bool:
+        """Before it was ready: is it over?"""
+        if self.how is not None:
+            return True
+        if any(fault.final or (fault.wrapper and not fault.survived) for chain in self.chains for fault in chain):
+            return True
+        if self.dead or any(_OVER.search(line.text) for line in self.lines):
+            return True
+        last = max([chain[-1].index for chain in self.chains if not chain[-1].survived], default=-1)
+        last = max([last, *(found.index for found in knowledge.of_lines(self.lines) if found.rule.rank == 2)])
+        return last >= 0 and not any(
+            line.level == "INFO" and not reading.GOING.search(line.text) for line in self.lines[last + 1 :]
+        )
+
+    def _undecided(self) -> Diagnosis:
+        """No error, not ready, no exit state: it loads, or this is no such log."""
+        if any(line.level or line.process or "vllm" in line.text.lower() for line in self.lines):
+            return Diagnosis(
+                [], [], False, LOADING, explanation="It is still loading: there is no error, and it is not ready yet."
+            )
+        telling = [line.text for line in self.lines if _TELLS.search(line.text)]
+        if telling:
+            finding, why = self._unknown([])
+            return Diagnosis([finding], _short(telling[-TELLING:]), False, FAILED, _short(telling)[0], why)
+        text = "There is nothing of a vLLM server in it." if self.lines else "It is empty."
+        return Diagnosis([], _short([line.text for line in self.lines[-8:]]), False, UNKNOWN, explanation=text)
+
+    def _relevant(self) -> list[list[reading.Fault]]:
+        """The chains that can be the cause: those after readiness, and none that was survived."""
+        begin = self.ready if self.ready is not None else -1
+        kept = [chain for chain in self.chains if chain[0].index > begin or begin < 0]
+        return [chain for chain in kept if not all(fault.survived for fault in chain)] or ([] if begin >= 0 else kept)
+
+    def _cause(self) -> knowledge.Verdict | None:
+        found = [knowledge.of_chain(chain, self._stage(chain)) for chain in self._relevant()]
+        begin = self.ready if self.ready is not None else 0
+        return knowledge.best([item for item in found if item is not None] + knowledge.of_lines(self.lines, begin))
+
+    def _unknown_chain(self) -> list[reading.Fault]:
+        """The first chain that says something of its own and that no rule knows."""
+        for chain in self._relevant():
+            true = [fault for fault in chain if not fault.wrapper]
+            if true and knowledge.of_chain(chain, self._stage(chain)) is None:
+                return true
+        return []
+
+    def _stage(self, chain: Sequence[reading.Fault]) -> str:
+        """In which part of its life a server was, by the traceback or else by what the log said before."""
+        frames = " ".join(item for fault in chain for item in fault.frames)
+        for name, pattern in _FRAMES:
+            if pattern.search(frames):
+                return name
+        if self.ready is not None and chain[0].index > self.ready:
+            return "serving"
+        stage = ""
+        for line in self.lines[: chain[0].index]:
+            for name, pattern in _MARKS:
+                if pattern.search(line.text):
+                    stage = name
+        return stage
+
+    def _refused(self, error: str) -> Diagnosis:
+        """The engine's own refusal stands in the container's state, not in its log."""
+        known = knowledge.of_text(error)
+        if known:
+            finding = Finding(known.rule.code, "error", known.message, field=known.rule.field, fix=known.fix)
+            return Diagnosis([finding], _short([error]), False, FAILED, _short([error])[0], known.rule.why, known.rule)
+        finding = Finding(
+            "engine.refused",
+            "error",
+            f"the engine could not start the container: {error}",
+            fix="Correct what it names.",
+        )
+        return Diagnosis(
+            [finding], _short([error]), False, FAILED, _short([error])[0], "The engine's own words say why."
+        )
+
+    def _unknown(self, chain: Sequence[reading.Fault]) -> tuple[Finding, str]:
+        code = self.how.code if self.how else None
+        what = f": {chain[-1].kind}: {chain[-1].text}"[:WIDEST] if chain else ""
+        ended = f" (exit code {code})" if code is not None else ""
+        begun = "the server ended" if self.ready is not None else "the start failed"
+        finding = Finding(
+            "start.unknown",
+            "error",
+            f"{begun}{ended}, and no rule knows why{what}",
+            fix="The log lines below tell most.",
+        )
+        return finding, "No rule of the collection knows these words. The telling lines are the first error of the log."
+
+    def _failed(
+        self,
+        finding: Finding,
+        why: str,
+        cause: knowledge.Verdict | None = None,
+        further: knowledge.Verdict | None = None,
+    ) -> Diagnosis:
+        findings = [finding]
+        if further is not None and further.rule.rank > 0 and further.rule.code != finding.code:
+            findings.append(
+                Finding(further.rule.code, "error", further.message, field=further.rule.field, fix=further.fix)
+            )
+        if self.ready is not None and cause is not None and finding.code != "server.engine-died":
+            findings.append(
+                Finding(
+                    "server.engine-died",
+                    "error",
+                    "it had been ready, and ended by this",
+                    fix="Start it again when the cause is gone.",
+                )
+            )
+        unknown = self._unknown_chain() if cause is None else []
+        evidence = list(cause.evidence) if cause else list(unknown[-1].lines[:4]) if unknown else []
+        telling = self._telling(cause, unknown)
+        if not evidence and telling:
+            evidence = telling[-1:]
+        state = STOPPED if finding.code == "server.stopped" else FAILED
+        return Diagnosis(
+            findings, telling, False, state, "\n".join(_short(evidence)), why, cause.rule if cause else None
+        )
+
+    def _telling(self, cause: knowledge.Verdict | None, unknown: Sequence[reading.Fault]) -> list[str]:
+        """The lines of the first true error; without one, the last lines that say anything."""
+        chain: Sequence[reading.Fault] = cause.chain if cause and cause.chain else unknown
+        found = [line for fault in chain for line in fault.lines if not reading.NOISE.search(line)]
+        if cause:
+            found = [*(line for line in cause.evidence if line not in found), *found]
+        if not found:
+            chains = self._relevant()
+            found = [
+                line
+                for fault in (chains[0] if chains else [])
+                for line in fault.lines
+                if not reading.NOISE.search(line)
+            ]
+        if not found:
+            said = [line.text.strip() for line in self.lines if not reading.NOISE.search(line.text)]
+            found = [text for text in said if _TELLS.search(text)][-4:] + said[-8:]
+        return _short(found)[:TELLING]
+
+
+#: Where in vLLM a traceback was; the first that matches counts (capturing and profiling both run the model).
+_FRAMES = tuple(
+    (name, re.compile(rf"\bin (?:{functions})\b"))
+    for name, functions in (
+        ("graphs", r"capture_model|_capture_cudagraphs|capture_graph\w*|capture_begin|_warmup_and_capture|capture"),
+        ("profiling", r"profile_run|determine_(?:available_memory|num_available_blocks)|_dummy_\w*run|_?profile_\w+"),
+        ("kv-cache", r"_?(?:initialize|allocate)_kv_cache\w*|initialize_(?:from_config|cache)|_init_cache_engine"),
+        ("weights", r"load_(?:model\w*|weights)|_?initialize_model|create_weights|process_weights_\w+|make_layers"),
+    )
+)  # fmt: skip
+_MARKS = (
+    ("weights", re.compile(r"Starting to load model|checkpoint shards")),
+    ("profiling", re.compile(r"Model loading took|Loading (?:model )?weights took")),
+    ("kv-cache", re.compile(r"Available KV cache memory|Memory profiling takes|KV cache size|# (?:GPU|cuda) blocks")),
+    ("graphs", re.compile(r"Capturing (?:CUDA|cudagraphs|the model)|Capturing")),
+    ("serving", re.compile(r"Application startup complete")),
+)  # fmt: skip
+
+
+def _short(lines: Sequence[str]) -> list[str]:
+    return [line if len(line) <= WIDEST else f"{line[: WIDEST - 1]}…" for line in dict.fromkeys(lines)]

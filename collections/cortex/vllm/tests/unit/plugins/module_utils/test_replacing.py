@@ -1,0 +1,148 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a replacement reads ahead, waits for and measures, without any engine."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from ansible_collections.cortex.vllm.plugins.module_utils import activity, gpu_memory, logs, warm
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    "names, start, expected",
+    [
+        (["b.safetensors", "a.safetensors", "x.bin", "config.json"], "", ["a.safetensors", "b.safetensors"]),
+        (["m.gguf"], "m.gguf", ["m.gguf"]),
+        (
+            ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "other.gguf"],
+            "m-00001-of-00002.gguf",
+            ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"],
+        ),
+        (["pytorch_model.bin", "training_args.txt"], "", ["pytorch_model.bin"]),
+        (["config.json"], "", []),
+    ],
+)
+def test_weights_in_the_order_of_their_loading(tmp_path, names, start, expected):
+    for name in names:
+        (tmp_path / name).write_bytes(b"12345")
+    found = warm.files_of(str(tmp_path / start) if start else str(tmp_path))
+    assert [os.path.basename(path) for path, dummy in found] == expected
+    assert all(size == 5 for dummy, size in found)
+
+
+def test_a_dangling_link_is_left_out(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"1")
+    (tmp_path / "b.safetensors").symlink_to(tmp_path / "gone")
+    assert len(warm.files_of(str(tmp_path))) == 1
+
+
+@pytest.mark.parametrize(
+    "memory, pressed, read, stopped",
+    [
+        ((64 * GIB, 32 * GIB), False, 3 << 20, None),
+        ((64 * GIB, 6 * GIB), False, 0, "memory"),
+        ((64 * GIB, int(6.4 * GIB) + (2 << 20)), False, 2 << 20, "memory"),
+        ((64 * GIB, 32 * GIB), True, 1 << 20, "pressure"),
+        ((0, 0), False, 0, "memory"),
+    ],
+)
+def test_reading_ahead_never_takes_what_others_need(tmp_path, monkeypatch, memory, pressed, read, stopped):
+    for number in range(3):
+        (tmp_path / "{0}.safetensors".format(number)).write_bytes(b"x" * (1 << 20))
+    monkeypatch.setattr(warm, "memory", lambda: memory)
+    monkeypatch.setattr(warm, "_pressed", lambda: pressed)
+    monkeypatch.setattr(warm, "LOOK", 1 << 20)
+    told = []
+    warmer = warm.Warmer(str(tmp_path), 60.0, lambda done, total: told.append(done))
+    warmer.start()  # a thread of its own: it lowers its own priority
+    warmer.join()
+    assert (warmer.result["bytes"], warmer.result["stopped"]) == (read, stopped)
+    assert warmer.result["total"] in (3 << 20, 0) or not read
+
+
+def test_reading_ahead_ends_in_time(tmp_path, monkeypatch):
+    for number in range(3):
+        (tmp_path / "{0}.safetensors".format(number)).write_bytes(b"x" * (1 << 20))
+    monkeypatch.setattr(warm, "LOOK", 1 << 20)
+    warmer = warm.Warmer(str(tmp_path), -1.0, lambda done, total: None)
+    warmer.start()
+    warmer.join()
+    assert warmer.result["stopped"] == "time" and warmer.result["bytes"] == 1 << 20
+
+
+class Driver:
+    """nvidia-smi: one answer after the other, ``(MiB, pids)`` of GPU-1; the last one stays."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def __call__(self, command, errors=None):
+        used, pids = self.answers[0]
+        if "compute-apps" in command[1]:
+            if len(self.answers) > 1:
+                self.answers.pop(0)
+            return 0, "".join("GPU-1, {0}\n".format(pid) for pid in pids), ""
+        return (0, "GPU-1, {0}\nGPU-2, 77\n".format(used), "") if used is not None else (9, "", "no driver")
+
+
+@pytest.mark.parametrize(
+    "answers, free",
+    [
+        ([(40000, [7, 8]), (40000, [7]), (9000, []), (4, [])], True),
+        ([(40000, [7]), (4, [])], True),
+        ([(50000, [7, 99]), (30000, [99]), (20000, [99]), (20000, [99])], True),  # what another holds is not waited for
+        ([(40000, []), (40000, []), (3, []), (3, [])], True),  # a container that hides its processes
+        ([(40000, [7]), (40000, [7])], False),
+    ],
+)
+def test_memory_is_free_when_nothing_is_given_back_any_more(monkeypatch, answers, free):
+    monkeypatch.setattr(gpu_memory, "POLL", 0.0)
+    driver = Driver(*answers)
+    release = gpu_memory.Release(driver, "nvidia-smi", ["GPU-1"], [7, 8])
+    found = release.wait(0.2)
+    assert found["free"] is free and set(found["gpus"]) == {"GPU-1"}
+    assert found["held"] == ([] if free else ["GPU-1"])
+
+
+@pytest.mark.parametrize("uuids, command", [([], "nvidia-smi"), (["GPU-1"], None), (["GPU-9"], "nvidia-smi")])
+def test_without_gpu_or_driver_nothing_is_waited_for(uuids, command):
+    assert gpu_memory.Release(Driver((5, [])), command, uuids, [1]).wait() is None
+
+
+def test_a_driver_that_fails_is_not_waited_for():
+    release = gpu_memory.Release(Driver((5, [7]), (None, [])), "nvidia-smi", ["GPU-1"], [7])
+    assert release.wait() is None
+
+
+def test_the_work_of_processes_is_seen(monkeypatch):
+    monkeypatch.setattr(activity, "PERIOD", 0.0)
+    meter = activity.Meter(os.getpid())
+    meter.look()
+    assert meter.blind is False
+    before = meter.moved
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        sum(range(1000))
+    meter.look()
+    assert meter.moved > before
+    gone = activity.Meter(999999999)
+    gone.look()
+    assert gone.blind is True
+
+
+def test_phases_have_durations():
+    phases = logs.Phases([{"phase": "a", "pattern": "A"}, {"phase": "b", "pattern": "B"}])
+    assert phases.durations(1.0, 3.0) == {"starting": 2.0} and not phases.nearly_there
+    phases.feed("A")
+    phases.feed("B")
+    phases.marks = [("a", 2.0), ("b", 5.0)]
+    assert phases.durations(1.0, 7.5) == {"starting": 1.0, "a": 3.0, "b": 2.5}
+    assert phases.nearly_there
