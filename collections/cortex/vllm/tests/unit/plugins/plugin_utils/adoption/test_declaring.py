@@ -60,7 +60,8 @@ def test_docker_run_as_in_the_documentation():
     """docs/deployment/docker.md of vLLM: --runtime nvidia --gpus all -v ~/.cache/huggingface:… --ipc=host."""
     made = adoption.declare(
         entry(
-            "--model", "Qwen/Qwen3-0.6B",
+            "--model",
+            "Qwen/Qwen3-0.6B",
             secrets=["HF_TOKEN"],
             env={"HF_TOKEN": None},
             mounts=[bind("/home/me/.cache/huggingface", "/root/.cache/huggingface", True)],
@@ -70,7 +71,7 @@ def test_docker_run_as_in_the_documentation():
                 "DeviceRequests": [{"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]]}],
             },
         )
-    )  # fmt: skip
+    )
     assert made.written == {
         "image": IMAGE,
         "model": "Qwen/Qwen3-0.6B",
@@ -91,10 +92,22 @@ def test_docker_run_as_in_the_documentation():
 def test_a_compose_service_with_a_key_among_its_arguments():
     made = adoption.declare(
         entry(
-            "/models/qwen", "--served-model-name", "chat", "alias", "--port", "9000", "--api-key", "********",
-            "--max-model-len", "8k", "--enforce-eager", "--no-enable-prefix-caching",
-            "--speculative-config", '{"method": "ngram", "num_speculative_tokens": 4}',
-            "--chat-template", "/templates/chat.jinja",
+            "/models/qwen",
+            "--served-model-name",
+            "chat",
+            "alias",
+            "--port",
+            "9000",
+            "--api-key",
+            "********",
+            "--max-model-len",
+            "8k",
+            "--enforce-eager",
+            "--no-enable-prefix-caching",
+            "--speculative-config",
+            '{"method": "ngram", "num_speculative_tokens": 4}',
+            "--chat-template",
+            "/templates/chat.jinja",
             name="/llm-vllm-1",
             labels={"com.docker.compose.service": "vllm", "com.docker.compose.project": "llm", "team": "search"},
             secrets=["VLLM_API_KEY"],
@@ -112,7 +125,7 @@ def test_a_compose_service_with_a_key_among_its_arguments():
                 "Ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}],
             },
         )
-    )  # fmt: skip
+    )
     assert codes(made) == []
     assert made.written == {
         "image": IMAGE,
@@ -182,8 +195,10 @@ def test_what_cannot_be_declared_says_why_and_is_not_taken_over(change, code):
 
 
 def test_names_do_not_collide():
-    names = [adoption.declare(entry("m", host=published(), name=name), frozenset(taken)).name
-             for name, taken in [("/chat", []), ("/chat", ["chat"]), ("/cortex-vllm-chat", ["chat", "chat-2"])]]  # fmt: skip
+    names = [
+        adoption.declare(entry("m", host=published(), name=name), frozenset(taken)).name
+        for name, taken in [("/chat", []), ("/chat", ["chat"]), ("/cortex-vllm-chat", ["chat", "chat-2"])]
+    ]
     assert names == ["chat", "chat-2", "chat-3"]
 
 
@@ -200,12 +215,31 @@ def test_an_unknown_release_is_said():
 def test_the_arguments_come_back_as_they_were(version):
     """Read, declared, rendered for the same release and read again: the same values."""
     release = nearest(version)[0]
-    given = ["--model", "/m", "--max-model-len", "4096", "--gpu-memory-utilization", "0.5", "--enforce-eager",
-             "--tensor-parallel-size", "2", "--kv-cache-dtype", "fp8", "--seed", "7", "--disable-log-stats"]  # fmt: skip
+    given = [
+        "--model",
+        "/m",
+        "--max-model-len",
+        "4096",
+        "--gpu-memory-utilization",
+        "0.5",
+        "--enforce-eager",
+        "--tensor-parallel-size",
+        "2",
+        "--kv-cache-dtype",
+        "fp8",
+        "--seed",
+        "7",
+        "--disable-log-stats",
+    ]
     made = adoption.declare(
-        entry(*given, version=version, mounts=[bind("/srv/m", "/m")], host=published(),
-              entrypoint=tuple(release.entrypoint))
-    )  # fmt: skip
+        entry(
+            *given,
+            version=version,
+            mounts=[bind("/srv/m", "/m")],
+            host=published(),
+            entrypoint=tuple(release.entrypoint),
+        )
+    )
     from ansible_collections.cortex.vllm.plugins.plugin_utils import rendering
 
     assert made.spec is not None, made.findings
@@ -218,8 +252,9 @@ def test_the_arguments_come_back_as_they_were(version):
 
 
 def test_the_record_is_what_the_declaration_says():
-    told = entry("/m", secrets=["VLLM_API_KEY"], env={"VLLM_API_KEY": None}, mounts=[bind("/srv/m", "/m")],
-                 host=published())  # fmt: skip
+    told = entry(
+        "/m", secrets=["VLLM_API_KEY"], env={"VLLM_API_KEY": None}, mounts=[bind("/srv/m", "/m")], host=published()
+    )
     made = adoption.declare(copy.deepcopy(told))
     order = adoption.order(made, told, "1.0.0")
     assert order["container_name"] == "cortex-vllm-quiet_turing" and order["container_id"] == "c" * 64
