@@ -52,7 +52,7 @@ def wants_gpus(spec: Any) -> bool:
 
 def wants_network(spec: Any) -> bool:
     """Whether it matters to the declaration which interfaces and adapters the host has."""
-    return getattr(spec, "nccl", None) is not None
+    return getattr(spec, "nccl", None) is not None or getattr(spec, "nodes", None) is not None
 
 
 def mount_sources(spec: Any) -> list[str]:
