@@ -271,7 +271,7 @@ class ServerSpec(Declaration):
     @field_validator("vllm_version")
     @classmethod
     def _version(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"^v?\d+\.\d+", value):
+        if value is not None and not re.match(r"v?[0-9]{1,6}\.[0-9]{1,6}", value):
             raise Problem(f"{value!r} is not a version", 'Write it as "0.32.0", quoted')
         return value.removeprefix("v") if value else value
 
