@@ -318,7 +318,8 @@ class Observation:
                 ]
             )
         servers = {name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()}
-        owners = {(server.committed or {}).get("container_id"): name for name, server in servers.items()}
+        records = {name: server.committed or {} for name, server in servers.items()}
+        owners = {record.get("container_id"): name for name, record in records.items() if record.get("adopted")}
         return cls(
             raw=answer,
             salt=str(answer.get("salt") or ""),
