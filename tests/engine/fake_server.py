@@ -35,8 +35,12 @@ parser.add_argument("--late", type=float, default=0.0, help="seconds between the
 parser.add_argument("--stuck", action="store_true", help="neither loads nor says anything")
 parser.add_argument("--answer-seconds", type=float, default=0.0, help="how long a completion takes")
 parser.add_argument("--sick", action="store_true", help="/health answers 503 for ever")
+parser.add_argument("--lingers", action="store_true", help="SIGTERM: refuses new requests and stays, as 0.32 may")
 parser.add_argument("--drains", action="store_true", help="SIGTERM lets requests in flight finish")
 args = parser.parse_args()
+running: list = []
+answered = [0]
+stopping = threading.Event()
 key = pathlib.Path(args.key_file).read_text().strip() if args.key_file else None
 
 
@@ -62,6 +66,15 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def do_GET(self):
+        if self.path == "/metrics":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'vllm:generation_tokens_total{engine="0"} %d.0\n' % answered[0])
+            self.wfile.write(
+                b'vllm:num_requests_running{engine="0"} %d.0\nvllm:num_requests_waiting{engine="0"} 0.0\n'
+                % len(running)
+            )
+            return
         if self.path == "/health":
             self.answer(503 if args.sick else 200)
         elif self.path == "/v1/models":
@@ -74,7 +87,13 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if not self.allowed():
             return
+        if stopping.is_set():
+            self.answer(500, {"error": {"message": "cannot schedule new futures after shutdown"}})
+            return
+        running.append(self)
         time.sleep(args.answer_seconds)
+        running.remove(self)
+        answered[0] += 1
         if args.dies_on_token:
             log("EngineDeadError: EngineCore encountered an issue.")
             os._exit(0)
@@ -108,6 +127,8 @@ if args.late:
     time.sleep(args.late)
 server = ThreadingHTTPServer(("0.0.0.0", args.port), Handler)
 server.daemon_threads = False  # server_close waits for those that still answer
+if args.lingers:
+    signal.signal(signal.SIGTERM, lambda *ignored: stopping.set())
 if args.drains:
     signal.signal(signal.SIGTERM, lambda *ignored: threading.Thread(target=server.shutdown).start())
 if not args.late:

@@ -58,7 +58,7 @@ def test_a_replacement_says_what_it_cost_and_on_what(host):
 
 
 def test_requests_in_flight_are_answered_before_the_old_one_ends(host):
-    host.converge("create", "--answer-seconds", "4", "--drains", stop_timeout=10.0)
+    host.converge("create", "--answer-seconds", "7", "--drains", probe=host.probe(request="none"))
     found = []
     client = threading.Thread(target=lambda: found.append(complete(host)))
     client.start()
@@ -68,7 +68,23 @@ def test_requests_in_flight_are_answered_before_the_old_one_ends(host):
     assert result(events) == "ok"
     assert found[0][0] == 200 and found[0][1]["choices"]
     stopped = one(events, "stopped")
-    assert 1.0 < stopped["seconds"] < 6.0 and stopped["killed"] is False
+    assert stopped["seconds"] < 9.0 and stopped["killed"] is False
+
+
+def test_a_server_that_has_answered_everything_is_not_waited_for(host):
+    """vLLM 0.32 may stay until the end of its --shutdown-timeout although nothing is left to do."""
+    host.converge("create", "--answer-seconds", "7", "--lingers", probe=host.probe(request="none"))
+    found = []
+    client = threading.Thread(target=lambda: found.append(complete(host)))
+    client.start()
+    time.sleep(0.3)
+    events = host.converge("replace", generation="g2", stop_timeout=40.0)
+    client.join()
+    assert found[0][0] == 200 and one(events, "stopping")["requests"] == 1
+    stopped = one(events, "stopped")
+    assert stopped["ended_early"] is True and stopped["killed"] is False and stopped["seconds"] < 15
+    assert 0 < stopped["drained"] < 7.5
+    assert one(events, "committed")["spent"]["drain"] == pytest.approx(stopped["drained"], abs=0.01)
 
 
 @pytest.mark.long

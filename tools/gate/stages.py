@@ -13,9 +13,9 @@ COLLECTION = ROOT / "collections" / "cortex" / "vllm"
 BRAINS = "collections/cortex/vllm/plugins/plugin_utils"
 VENV = ".venv/bin/"
 #: Folders under tests/ that need a container engine; all others run as part of "pytest".
-ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts", "podman")
+ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts", "faults", "podman")
 #: Of these, those that only --all runs: whole hosts, each with an engine of its own, and another engine.
-RARE = ("hosts", "podman")
+RARE = ("hosts", "faults", "podman")
 #: Of these, those that judge by the clock.
 ALONE = ("e2e", "fleet")
 #: Lines of the brains that unit and property tests must reach, in percent.

@@ -51,14 +51,16 @@ class ActionModule(_action.BrainsAction):
         """Nothing but the question: no host is asked."""
         version = str(options["vllm_version"] or catalog.versions()[-1])
         environment = {str(key): str(value) for key, value in options["environment"].items()}
+        gpu, assumed = _gpu(options["gpu"])
         question = memory.Question(
-            options["config"], options["engine_args"], version, _gpu(options["gpu"]),
+            options["config"], options["engine_args"], version, gpu,
             _positive(options, "weights_bytes"),
             _positive(options, "gpu_count"), environment, options["draft_config"],
             _positive(options, "draft_weights_bytes"),
             cpu=options["gpu"] is None and "VLLM_CPU_KVCACHE_SPACE" in environment,
         )  # fmt: skip
         found = memory.estimate(question)
+        found.findings[:0] = assumed
         bad = [item for item in found.findings if item.code == "memory.value"]
         if bad:
             raise findings.FindingsError(bad)
@@ -104,34 +106,52 @@ def _positive(options: dict[str, t.Any], name: str) -> int | None:
     return value
 
 
-def _gpu(written: dict[str, t.Any] | None) -> memory.Gpu | None:
-    """The GPU of the question.
+def _gpu(written: dict[str, t.Any] | None) -> tuple[memory.Gpu | None, list[findings.Finding]]:
+    """The GPU of the question, and what had to be assumed of it.
 
     :raises FindingsError: for a key that is unknown and for a number that is none
     """
     if written is None:
-        return None
+        return None, []
     _action.refuse_unknown(sorted(set(map(str, written)) - set(GPU)), [f"{name}" for name in GPU])
-    numbers: dict[str, float | None] = {}
-    for name in ("memory_gib", "free_gib", "compute_capability"):
-        value = written.get(name)
-        try:
-            numbers[name] = None if value is None or value == "" else float(value)
-            if (numbers[name] or 0) < 0 or numbers[name] != numbers[name]:
-                raise ValueError
-        except (TypeError, ValueError):
-            text = f"{value!r} is no number above 0"
-            fix = "Write 79.18 for 79.18 GiB, 9.0 for compute capability 9.0."
-            raise findings.FindingsError(
-                [findings.Finding("memory.value", "error", text, f"gpu.{name}", fix)]
-            ) from None
-    free = numbers["free_gib"]
+    size, free = _number(written, "memory_gib"), _number(written, "free_gib")
+    name, capability = str(written.get("name") or ""), _number(written, "compute_capability")
+    card, said = memory.cards.find(name, size), []
+    if card is not None and (not size or size == card.box):
+        text = f"the memory of {name} is taken to be the {card.real:g} GiB that CUDA sees of its {card.box:g} GB"
+        fix = "Write memory_gib as nvidia-smi shows it, in GiB."
+        said.append(findings.Finding("memory.assumed", "info", text, field="gpu.memory_gib", fix=fix))
+        size = card.real
+    if capability is None and card is not None:
+        capability = card.capability
+    if capability is not None and capability > 20:  # written as nvcc does: 86, sm_90
+        capability = capability / 10
     return memory.Gpu(
-        str(written.get("name") or ""),
-        int((numbers["memory_gib"] or 0) * memory.GIB),
-        None if free is None else int(free * memory.GIB),
-        numbers["compute_capability"],
-    )
+        name, int((size or 0) * memory.GIB), None if free is None else int(free * memory.GIB), capability
+    ), said  # fmt: skip
+
+
+def _number(written: dict[str, t.Any], name: str) -> float | None:
+    """A number above 0, also with its unit.
+
+    :raises FindingsError: when it is none, or no size that a GPU has
+    """
+    value = written.get(name)
+    if value is None or value == "":
+        return None
+    text = str(value).strip().lower().removeprefix("sm_").removesuffix("gib").removesuffix("gb").strip()
+    problem, number = f"{value!r} is no number above 0", 0.0
+    try:
+        number = float(text)
+        usable = 0 < number < float("inf") or (number == 0 and name == "free_gib")
+    except ValueError:
+        usable = False
+    if usable and name != "compute_capability" and number > 4096:
+        usable, problem = False, f"{value!r} GiB is more than any GPU has; it looks like MiB or bytes"
+    if usable:
+        return number
+    fix = "Write 79.18 for 79.18 GiB, 9.0 for compute capability 9.0."
+    raise findings.FindingsError([findings.Finding("memory.value", "error", problem, f"gpu.{name}", fix)])
 
 
 #: Keys of ``gpu``.

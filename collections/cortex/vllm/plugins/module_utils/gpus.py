@@ -173,6 +173,8 @@ def parse(xml):
                 "name": _text(gpu, "product_name"),
                 "pci_bus_id": _text(gpu, "pci/pci_bus_id") or gpu.get("id"),
                 "memory_total": total,
+                # The driver's own part: CUDA's total is what is left.
+                "memory_reserved": _bytes(_text(gpu, "fb_memory_usage/reserved")),
                 "memory_used": used,
                 "memory_free": free,
                 "compute_capability": _text(gpu, "compute_cap") or _text(gpu, "cuda_compute_capability"),

@@ -141,6 +141,7 @@ def last(server_dir):
     except OSError:
         return None
     result = None
+    phase = _last_phase(tail)
     for line in reversed(tail):
         if b'"event":"done"' in line:
             try:
@@ -148,4 +149,18 @@ def last(server_dir):
             except ValueError:
                 pass
             break
-    return {"job": job, "offset": size, "done": result is not None, "result": result, "alive": alive(path)}
+    return {
+        "job": job, "offset": size, "done": result is not None, "result": result, "alive": alive(path), "phase": phase,
+    }  # fmt: skip
+
+
+def _last_phase(lines):
+    """``{phase, percent}`` of the last event that tells of one, or None."""
+    for line in reversed(lines):
+        if b'"event":"phase"' in line:
+            try:
+                event = json.loads(line.decode("utf-8", "replace"))
+                return {"phase": event.get("phase"), "percent": event.get("percent")}
+            except ValueError:
+                return None
+    return None

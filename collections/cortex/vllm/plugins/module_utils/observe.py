@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import threading
@@ -66,7 +67,8 @@ def observe(request, params, module):
     asked = []
     for entry in request.get("servers") or []:
         if request.get("health"):
-            _ask_health(asked, servers[entry["name"]], by_name.get(entry["container_name"]))
+            wanted = _wanted_pulse(request, entry["name"])
+            _ask_health(asked, servers[entry["name"]], by_name.get(entry["container_name"]), wanted)
     # Servers that nobody asked for but that have a container of ours: what is to be reported or pruned.
     for entry in inspects:
         name = ours.label_of(entry)
@@ -156,6 +158,8 @@ def _images(engine, inspects, request, servers, state_dir):
             if exc.kind in ("connection", "timeout"):
                 raise
             found = None  # not a reference the engine understands: it is not there
+        if found is None and state.by_digest(known, ref):
+            found = engine.image(state.by_digest(known, ref))  # loaded from a file, which has no digest
         answer[ref] = trimming.image(found, state.known_image(state_dir, known.get(found.get("Id")))) if found else None
     return answer
 
@@ -182,6 +186,7 @@ def _server(state_dir, name):
     if job:
         job.pop("alive")
     return {
+        "failed_starts": _failed_starts(folder),
         "state": loaded,
         "state_hash": digest,
         "problem": problem,
@@ -191,7 +196,22 @@ def _server(state_dir, name):
     }
 
 
-def _ask_health(asked, found, inspect):
+def _failed_starts(folder):
+    """Starts in a row without a healthy moment, the present one included, as the launcher counts them; 0 after one."""
+    try:
+        with open(os.path.join(folder, "run", "failed-starts"), "rb") as stream:
+            return int(stream.read(200).split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _wanted_pulse(request, name):
+    """The part of the request that says how to take a server's pulse, or None."""
+    wanted = request.get("pulse") or {}
+    return wanted if name in (wanted.get("servers") or []) else None
+
+
+def _ask_health(asked, found, inspect, wanted=None):
     committed = (found["state"] or {}).get("committed") or {}
     probe = committed.get("probe")
     if not probe or not probe.get("port") or not ((inspect or {}).get("State") or {}).get("Running"):
@@ -201,7 +221,15 @@ def _ask_health(asked, found, inspect):
     key = ours.api_key(inspect, probe)
 
     def ask():
-        found["health"] = probing.health(probe, key)
+        health = probing.health(probe, key)
+        if wanted and health["http"] == 200:
+            from ansible_collections.cortex.vllm.plugins.module_utils import pulse
+
+            health["pulse"] = pulse.take(
+                probe, key, float(wanted.get("window") or 10.0), wanted.get("token") or "suspect",
+                float(wanted.get("token_timeout") or 30.0),
+            )  # fmt: skip
+        found["health"] = health
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()

@@ -19,7 +19,9 @@ from ansible_collections.cortex.vllm.plugins.module_utils.transaction import Ste
 
 
 class Downtime:
-    """From the last answer of the old container to the first token of the new one, and what it was spent on."""
+    """From the moment at which the old server takes no new request to the first token of the new one, and what it was
+    spent on. What passes until the old one has answered its last request is ``drain``.
+    """
 
     def __init__(self):
         self._stop = None
@@ -35,8 +37,9 @@ class Downtime:
         now, stop = time.monotonic(), self._stop
         if stop is None or stop.stopped is None:
             return {"downtime": None, "spent": None}
-        last = stop.last_answer if stop.last_answer is not None else stop.began
-        spent = {"stop": stop.stopped - last}
+        last = stop.began
+        spent = {"drain": stop.drained or 0.0}
+        spent["stop"] = stop.stopped - last - spent["drain"]
         if stop.release is not None:
             spent["gpu memory"] = stop.release["seconds"]
         phases = dict(outcome.phases or {})
@@ -73,10 +76,15 @@ def warm(ctx):
 def replace(ctx, old):
     """Create, or replace ``old``; ``(result, message)``. Raises `StepFailed` and `EngineError` before the stop only."""
     order = ctx.order
-    ctx.write_files()
-    new = ctx.create_new()
     committed = ctx.state.get("committed") or {}
     old_id = old["Id"] if old else None
+    ctx.write_files()
+    try:
+        new = ctx.create_new()
+    except (StepFailed, EngineError):
+        # Nothing has been touched, and nothing is left: the files of the new generation hold its secrets.
+        _forget_generation(ctx, old)
+        raise
     try:
         if old:
             ctx.clear_name(ctx.kept_name)
@@ -98,6 +106,7 @@ def replace(ctx, old):
         # Nothing has been stopped: take the new one away again and everything is as it was.
         ctx.engine.remove(new)
         ctx.state["transaction"] = None
+        _forget_generation(ctx, old)
         if isinstance(exc, OSError):
             raise StepFailed("files", files.explain(exc, ctx.server_dir))
         raise StepFailed(getattr(exc, "reason", "create"), exc.message)
@@ -120,6 +129,13 @@ def replace(ctx, old):
     if old and good:
         return "rolled_back", message
     return "failed", "{0}; {1}".format(message, text) if text else message
+
+
+def _forget_generation(ctx, old):
+    """Remove what was written for a container that will not be; what the old one mounts stays."""
+    committed = (ctx.state.get("committed") or {}).get("generation")
+    mounted = os.path.basename(ours.generation_dir(old) or "") or None
+    files.prune_generations(ctx.server_dir, {committed, mounted})
 
 
 def _put_aside(ctx, old, down):

@@ -112,7 +112,7 @@ servers:
       returned: when it became ready
       type: str
     downtime:
-      description: Seconds from the last answer of the old server to the first token of the new one.
+      description: Seconds from the last request that the old server took to the first token of the new one.
       returned: after a replacement
       type: float
     spent:

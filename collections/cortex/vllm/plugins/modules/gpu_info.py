@@ -162,6 +162,12 @@ gpus:
       description: Memory in bytes.
       type: int
       sample: 85520809984
+    memory_reserved:
+      description:
+        - Memory that the driver keeps for itself, in bytes; CUDA's total is RV(gpus[].memory_total) less this. None for
+          drivers that do not tell.
+      type: int
+      sample: 645922816
     memory_used:
       description: Memory that processes hold, in bytes.
       type: int

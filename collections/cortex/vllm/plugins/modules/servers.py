@@ -54,6 +54,14 @@ options:
     type: list
     elements: str
     default: []
+  together:
+    description:
+      - Names of models that span hosts (C(nodes) of a declaration) of which some host begins its part anew. Here their
+        part is restarted too, although nothing differs.
+      - The playbook C(cortex.vllm.site) says it for the model that it converges.
+    type: list
+    elements: str
+    default: []
   prune:
     description:
       - What becomes of our servers on the host that nobody declares any more.
@@ -93,6 +101,13 @@ options:
     elements: str
     choices: [prefetch, start, replace, stop, remove]
     default: [prefetch, start, replace, stop, remove]
+  pulse:
+    description:
+      - Whether all servers that have requests are watched for tokens, as M(cortex.vllm.watchdog) does it, for ten
+        seconds at most.
+      - Servers that declare C(restart_when_hung) are watched in any case.
+    type: bool
+    default: false
   contract:
     description:
       - Also judge the host itself, whatever is declared. Driver, libraries, fabric manager and container toolkit agree,
@@ -216,7 +231,7 @@ servers:
       returned: when it became ready
       type: str
     downtime:
-      description: Seconds from the last answer of the old server to the first token of the new one.
+      description: Seconds from the last request that the old server took to the first token of the new one.
       returned: after a replacement
       type: float
     spent:
@@ -330,6 +345,12 @@ named:
   returned: when the host was planned
   type: list
   elements: str
+spans:
+  description:
+    - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank),
+      the C(key) that all of them must have in common, and whether there is something C(todo) here.
+  returned: when the host was planned
+  type: dict
 fetched:
   description: Images that were pulled.
   returned: when the host was planned

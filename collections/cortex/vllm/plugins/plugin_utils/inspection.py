@@ -166,11 +166,15 @@ def ask(
     script: str,
     *,
     keep: bool = True,
+    limit: float = LIMIT,
+    more: Mapping[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[dict[str, Any] | None, str]:
     """Step ``image`` in slices, with its progress.
 
     :param keep: whether observations of the image carry what comes of it from now on
+    :param limit: seconds that it may take
+    :param more: further keys of the request
     :returns: the answer, or None and why there is none
     :raises following.Lost: and ``RemoteError``, as any step
     """
@@ -181,10 +185,13 @@ def ask(
         "key": key,
         "script": script,
         "keep": keep,
-        "limit": LIMIT,
+        "limit": limit,
         "budget": SLICE,
+        **(more or {}),
     }
-    what = {"version": "which vLLM it has", "parser": "for its arguments"}.get(key, "whether it takes these arguments")
+    kind = key.partition("-")[0]
+    questions = {"version": "which vLLM it has", "parser": "for its arguments", "collective": "to sum over its GPUs"}
+    what = questions.get(kind, "whether it takes these arguments")
     begin, said = clock(), False
     while True:
         answer = remote("image", request)
@@ -196,7 +203,7 @@ def ask(
         if answer.get("look"):
             request["look"] = answer["look"]
         waited = clock() - begin
-        if waited > LIMIT + 60:  # the job ends itself before that
+        if waited > limit + 60:  # the job ends itself before that
             return None, f"it was asked for {waited:.0f} s"
         remote.say(f"[{remote.host}] image {ref}: asked {what}, {float(answer.get('seconds') or 0):.0f} s")
         said = True

@@ -52,7 +52,7 @@ def wants_gpus(spec: Any) -> bool:
 
 def wants_network(spec: Any) -> bool:
     """Whether it matters to the declaration which interfaces and adapters the host has."""
-    return getattr(spec, "nccl", None) is not None
+    return getattr(spec, "nccl", None) is not None or getattr(spec, "nodes", None) is not None
 
 
 def mount_sources(spec: Any) -> list[str]:
@@ -62,7 +62,12 @@ def mount_sources(spec: Any) -> list[str]:
 
 
 def query(
-    specs: Iterable[Any], state_dir: str, health: bool = True, model_info: bool = True, contract: bool = False
+    specs: Iterable[Any],
+    state_dir: str,
+    health: bool = True,
+    model_info: bool = True,
+    pulse: Mapping[str, Any] | None = None,
+    contract: bool = False,
 ) -> dict[str, Any]:
     """Build the request of step ``observe`` for all servers of one host.
 
@@ -70,9 +75,13 @@ def query(
     :param state_dir: absolute path on the host
     :param health: ask running servers for their health (2 s at most, all at once)
     :param model_info: look at the model files
+    :param pulse: how to watch for tokens (``window``, ``token``, ``token_timeout``), of all servers; without it only
+        those are watched that may be restarted when they hang
     :param contract: read what the contract check judges, whatever is declared
     :returns: the request, as docs/contract.md says
     """
+    specs = list(specs)
+    watched = [spec.name for spec in specs if pulse is not None or getattr(spec, "restart_when_hung", False)]
     servers: list[dict[str, str]] = []
     images: dict[str, None] = {}
     models: dict[str, dict[str, Any]] = {}
@@ -91,7 +100,7 @@ def query(
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
         network = network or wants_network(spec)
-    request = {
+    request: dict[str, Any] = {
         "schema": SCHEMA,
         "state_dir": str(state_dir),
         "servers": servers,
@@ -103,6 +112,8 @@ def query(
         "health": health,
         **({"contract": True} if contract else {}),
     }
+    if watched and health:
+        request["pulse"] = {**(pulse or {}), "servers": watched}
     # Only where it is wanted: who does not talk between GPUs is not asked for it.
     return {**request, "network": True} if network else request
 
@@ -236,6 +247,11 @@ class Server:
         return self.job if self.locked and self.job and not self.job.get("done") else None
 
     @property
+    def failed_starts(self) -> int:
+        """Starts in a row without a healthy moment, the present one included."""
+        return int(self.raw.get("failed_starts") or 0)
+
+    @property
     def health(self) -> Mapping[str, Any] | None:
         return self.raw.get("health")
 
@@ -323,6 +339,15 @@ class Observation:
     @cached_property
     def by_id(self) -> dict[str, Container]:
         return {container.id: container for container in self.containers}
+
+    @cached_property
+    def labelled(self) -> dict[str, list[Container]]:
+        """Containers by the server that their label names."""
+        found: dict[str, list[Container]] = {}
+        for container in self.containers:
+            if container.server is not None:
+                found.setdefault(container.server, []).append(container)
+        return found
 
     def server(self, name: str) -> Server:
         """What the host keeps about ``name``; an empty record when it knows nothing."""

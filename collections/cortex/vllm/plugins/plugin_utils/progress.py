@@ -125,7 +125,9 @@ class Follower:
         if name == "waiting":
             return f"waiting for the {event.get('for')}"
         if name == "stopping":
-            return f"stopping the container (up to {_seconds(event.get('timeout'))})"
+            requests = event.get("requests")
+            what = f"answering its last {requests} requests, then stopping" if requests else "stopping the container"
+            return f"{what} (up to {_seconds(event.get('timeout'))})"
         if name == "stopped":
             how = "killed: it did not end by itself within" if event.get("killed") else "stopped after"
             return f"container {how} {_seconds(event.get('seconds'))}"

@@ -31,7 +31,10 @@ COLUMNS = (
     ("url", "URL"),
     ("running", "REQUESTS"),
     ("waiting", "WAITING"),
+    ("gpu_memory", "GPU MEMORY"),
+    ("downtime", "LAST DOWN"),
     ("drift", "DRIFT"),
+    ("trouble", "TROUBLE"),
 )
 #: Columns of what newer releases will say to the declarations.
 AHEAD = (
@@ -66,7 +69,11 @@ def rows(host: str, address: str, specs: Iterable[Any], plan: Any, seen: Any) ->
                 "server": name,
                 "host": host,
                 "state": _state(container),
-                "phase": str(getattr(planned, "state", "") or ""),
+                "phase": _phase(planned, seen.server(name)),
+                "verdict": verdict(container, planned, spec),
+                "trouble": _trouble(planned),
+                "gpu_memory": _gpu_memory(container, seen),
+                "downtime": _downtime(seen.server(name)),
                 "health": str(health.get("http") or health.get("error") or ""),
                 "release": _release(container, seen, spec),
                 "uptime": _uptime(container, seen),
@@ -78,6 +85,73 @@ def rows(host: str, address: str, specs: Iterable[Any], plan: Any, seen: Any) ->
             }
         )
     return found
+
+
+def verdict(container: Any, planned: Any, spec: Any) -> str:
+    """How a server is, in one word: ``ready``, ``loading``, ``restarting``, ``hung``, ``engine-dead``, ``crash-loop``,
+    ``other-model``, ``paused``, ``dead``, ``absent``; ``stopped`` and ``held`` where that is what was declared.
+    """
+    facts = getattr(planned, "facts", None) or {}
+    if facts.get("trouble"):
+        return str(facts["trouble"]["code"]).removeprefix("server.")
+    if getattr(planned, "action", "") == "held":
+        return "held"
+    state = str(getattr(planned, "state", "") or "unknown")
+    wanted = getattr(spec, "state", "started")
+    if container is None:
+        return "stopped" if wanted in {"stopped", "absent"} else "absent"
+    if container.restarting:
+        return "restarting"
+    if state == "stopped":
+        return "stopped" if wanted in {"stopped", "absent"} or spec is None else "dead"
+    return state
+
+
+#: Verdicts that nobody needs to look after.
+WELL = frozenset({"ready", "loading", "stopped", "held"})
+
+
+def watched(host: str, items: Sequence[Mapping[str, Any]], fail: bool) -> dict[str, Any]:
+    """The result of the watchdog: rows, and the names of those that need somebody.
+
+    :raises converge.ConvergeError: some do, and ``fail``
+    """
+    unwell = [row for row in items if row["verdict"] not in WELL]
+    result = {"changed": False, "servers": list(items), "unwell": [str(row["server"]) for row in unwell]}
+    if unwell and fail:
+        from .converge import ConvergeError  # it shows tables itself
+
+        lines = (f"{row['server']}: {row['verdict']}{': ' if row['trouble'] else ''}{row['trouble']}" for row in unwell)
+        raise ConvergeError(f"{host}: " + "\n".join(lines), result)
+    return result
+
+
+def _phase(planned: Any, server: Any) -> str:
+    """What it is doing, with the phase that a job at work has told."""
+    state = str(getattr(planned, "state", "") or "")
+    told = (server.live_job or {}).get("phase") or {}
+    if state != "loading" or not told.get("phase"):
+        return state
+    percent = f" {told['percent']} %" if told.get("percent") is not None else ""
+    return f"{told['phase']}{percent}"
+
+
+def _trouble(planned: Any) -> str:
+    return str(((getattr(planned, "facts", None) or {}).get("trouble") or {}).get("why") or "")
+
+
+def _gpu_memory(container: Any, seen: Any) -> str:
+    """Memory in use of the GPUs that a server holds."""
+    held = container.gpus if container is not None and container.running else frozenset()
+    devices = [item for item in seen.devices if item.get("uuid") in held or "all" in held]
+    total = sum(int(item.get("memory_total") or 0) for item in devices)
+    used = sum(int(item.get("memory_used") or 0) for item in devices)
+    return f"{used / 2**30:.1f}/{total / 2**30:.1f} GiB" if total else ""
+
+
+def _downtime(server: Any) -> str:
+    last = server.history[0].get("downtime") if server.history else None
+    return duration(last) if last is not None else ""
 
 
 def table(

@@ -19,7 +19,7 @@ from ..observation import Container, wants_gpus
 from .context import Server
 from .gpus import utilization
 
-#: The driver keeps this much from CUDA: nvidia-smi says 81559 MiB where torch sees 79.18 GiB (24564: 23.54).
+#: The driver keeps this much from CUDA where it does not say: nvidia-smi tells 81559 MiB, torch 79.18 GiB.
 KEPT = int(0.45 * memory.GIB)
 
 
@@ -87,7 +87,8 @@ def _sizes(server: Server, device: Mapping[str, Any]) -> tuple[int, int]:
     total = int(device.get("memory_total") or 0)
     if not total:
         return 0, 0
-    kept = min(KEPT, total // 32)
+    told = device.get("memory_reserved")
+    kept = int(told) if told else min(KEPT, total // 32)
     used = int(device.get("memory_used") or 0) or max(0, total - int(device.get("memory_free") or total))
     uuid, total = str(device.get("uuid")), total - kept
     back = _given_back(server, uuid, total, used)

@@ -10,15 +10,17 @@
 Pure: a question (configuration, arguments, release, GPU) becomes an estimate with ranges, a verdict and advice.
 
 * ``shape``: what the configuration says; ``quantization``, ``weights``, ``vision``: bytes of the weights
-* ``arguments``: the arguments with a release's defaults; ``kv_cache``: the cache; ``overhead``: everything else
+* ``arguments``: the arguments with a release's defaults; ``cards``: what CUDA sees of a card; ``runner``: which one;
+  ``kv_cache``: the cache; ``overhead``: everything else
 * ``estimate``: the sum and the verdict; ``advice``: what would fit; ``show``: JSON, table and gauge
 """
 
 from __future__ import annotations
 
+from . import cards
 from .advice import Advice, advise
 from .arguments import GIB, Gpu
 from .estimate import Estimate, Question, estimate
 from .show import as_dict, gauge, table
 
-__all__ = ["GIB", "Advice", "Estimate", "Gpu", "Question", "advise", "as_dict", "estimate", "gauge", "table"]
+__all__ = ["GIB", "Advice", "Estimate", "Gpu", "Question", "advise", "as_dict", "cards", "estimate", "gauge", "table"]

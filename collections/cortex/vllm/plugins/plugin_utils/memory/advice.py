@@ -74,11 +74,17 @@ def _longest(found: Estimate) -> int | None:
     limit = max(found.settings.max_len, found.shape.positions)
     best = kv_cache.longest(found.shape, found.settings, max(0.0, found.kv.value), limit)
     # A length decides the profiling run of V0 too, and the free memory has its say: try it, then smaller ones.
-    while best >= found.settings.block:
-        if estimate(found.question.with_arguments(max_model_len=best)).fits:
-            return best
-        best = best * 7 // 8 // 16 * 16
-    return None
+    if best >= found.settings.block and estimate(found.question.with_arguments(max_model_len=best)).fits:
+        return best
+    step = 16
+    low, high = 0, best // step
+    while low < high:
+        middle = (low + high + 1) // 2
+        if estimate(found.question.with_arguments(max_model_len=middle * step)).fits:
+            low = middle
+        else:
+            high = middle - 1
+    return low * step or None
 
 
 def _share(found: Estimate) -> float | None:

@@ -210,7 +210,7 @@ def _sizes(result: Estimate) -> None:
     elif gpu.memory and result.weights and result.activation and result.non_torch and result.graphs:
         result.budget = math.ceil(gpu.memory * settings.utilization)
         parts = [result.weights, result.activation, result.non_torch]
-        if overhead.graphs_subtracted(settings, environment):
+        if overhead.graphs_subtracted(model, settings, environment):
             parts.append(result.graphs)
         # Bounds add as independent errors do: all at their worst at once is not what is seen.
         value = result.budget - sum(part.value for part in parts)
@@ -296,9 +296,18 @@ def _against_free(result: Estimate, gpu: Gpu) -> None:
             result.say("memory.gpu-free", "error", text, "kv_cache_memory_bytes", "Lower it.")
         return
     budget = result.budget or 0
+    # What is free is looked at after the process has made its own context.
+    seen = min(free, gpu.memory - gpu.context if gpu.free is None else free)
+    share = math.floor(100 * min(free, gpu.memory - gpu.context) / gpu.memory) / 100
+    if free >= budget > seen and result.fits:
+        text = (
+            f"gpu_memory_utilization {settings.utilization:g} claims {budget / GIB:.2f} GiB, and about "
+            f"{seen / GIB:.2f} GiB are free once the process has its CUDA context"
+        )
+        result.close = True
+        result.say("memory.close", "warning", text, "gpu_memory_utilization", f"Write {share:.2f} or less.")
     if gpu.free is not None and budget > free:
         result.fits = False
-        share = math.floor(100 * free / gpu.memory) / 100
         text = (
             f"gpu_memory_utilization {settings.utilization:g} claims {budget / GIB:.2f} GiB of the GPU, and only "
             f"{free / GIB:.2f} GiB are free"
@@ -307,8 +316,8 @@ def _against_free(result: Estimate, gpu: Gpu) -> None:
             "memory.gpu-free", "error", text, "gpu_memory_utilization",
             f"Free memory on the GPU, or write {share:.2f} or less.",
         )  # fmt: skip
-    graphs = result.graphs
-    if graphs and not overhead.graphs_subtracted(settings, dict(result.question.environment)):
+    graphs, environment = result.graphs, dict(result.question.environment)
+    if graphs and result.shape and not overhead.graphs_subtracted(result.shape, settings, environment):
         slack = free - budget
         if 0 <= slack < graphs.value:
             text = (

@@ -162,6 +162,8 @@ def _blocks(kind: str, plan: Layout, settings: Settings, length: int) -> int:
 
 def cache(shape: Shape, settings: Settings, available: float) -> Cache:
     """What ``available`` bytes on one rank hold."""
+    if all(kind == "shared" for kind in shape.kinds):
+        return Cache(0, 0.0, 0, 0.0, settings.block)
     plan = layout(shape, settings)
     unit = plan.page * plan.group
     blocks = max(0, int(available // unit))
@@ -177,6 +179,8 @@ def cache(shape: Shape, settings: Settings, available: float) -> Cache:
 
 def longest(shape: Shape, settings: Settings, available: float, limit: int) -> int:
     """The largest length, in whole blocks and at most ``limit``, of which one request fits; 0 for none."""
+    if all(kind == "shared" for kind in shape.kinds):
+        return limit
     plan = layout(shape, settings)
     blocks = int(available // (plan.page * plan.group))
     low, high = 0, math.ceil(limit / plan.block)

@@ -8,22 +8,28 @@
 """What is neither weights nor cache: the peak of activations, the driver's and NCCL's part, CUDA graphs.
 
 The activation peak is what vLLM measures while it profiles: a forward pass over ``max_num_batched_tokens``, then the
-sampler over ``max_num_seqs`` rows of logits in 32 bits. The coefficients were fitted on start-up logs (see
-docs/memory.md); the structure is vllm/v1/worker/gpu_model_runner.py profile_run and _dummy_sampler_run.
+sampler over ``max_num_seqs`` rows of logits in 32 bits. The structure is vllm/v1/worker/gpu_model_runner.py profile_run
+and _dummy_sampler_run; the samplers' coefficients were measured with vLLM's own functions on a GPU (8 to 1024 rows,
+32,000 to 262,144 words), the rest was fitted on start-up logs (see docs/memory.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import vision
+from . import runner, vision
 from .arguments import GIB, Gpu, Settings, true
 from .shape import Shape
 
-#: Bytes for each row and word: sorting for top-k and top-p holds about 9.6 copies of the logits in 32 bits …
-SORTING = 38.6
-#: … kernels that do not sort (FlashInfer; Triton since 0.17) hold the logits, their 32-bit copy and probabilities.
-LEAN = 13.0
+#: Bytes for each row and word: sorting for top-k and top-p holds nine copies of the logits in 32 bits beside the
+#: model's own in 16 (48 more bytes a row and word below some 128 rows, where it is small anyway) …
+SORTING = 38.0
+#: … kernels that do not sort (FlashInfer; Triton since 0.17) hold the logits, their 32-bit copy, probabilities, noise …
+LEAN = 14.0
+#: … and the second model runner profiles without top-k and top-p: with a 32-bit copy, and none since 0.26.
+SECOND, SECOND_COPY = 2.0, 6.0
+#: cuBLAS' workspace on Hopper and Blackwell (32 MiB) and small change.
+WORKSPACE = 32 << 20
 FLOOR = int(0.15 * GIB)
 
 
@@ -61,18 +67,24 @@ def sampler_path(settings: Settings, environment: dict[str, str] | None = None) 
 def activation(shape: Shape, settings: Settings, environment: dict[str, str] | None = None) -> Range:
     """Peak of the profiling run on one rank."""
     forward = _forward(shape, settings)
-    tower = vision.activation(
-        shape, settings.batched, settings.max_seqs, settings.tensor, settings.given.get("limit_mm_per_prompt")
-    )
+    second = runner.second(shape, settings, environment)
+    tower = 0.0
+    if runner.profiles_images(settings, second):
+        tower = vision.activation(
+            shape, settings.batched, settings.max_seqs, settings.tensor, settings.given.get("limit_mm_per_prompt")
+        )
     rows = settings.max_seqs
     path, unsure = sampler_path(settings, environment)
+    each = SORTING if path == "sorting" else LEAN
+    if second:
+        each, unsure = (SECOND if settings.key >= ((0, 26), 0, 0) else SECOND_COPY), False
     if not settings.v1 and shape.vision is not None:
         # V0 profiles as many sequences as fit with the largest image each.
         sizes = vision.tower(shape) or {}
         rows = min(rows, max(1, settings.batched // sizes.get("tokens", 576)))
     logits = 0.0 if settings.pooling else float(rows) * shape.vocab
     hidden = settings.batched * shape.hidden * 2.0
-    sampled = logits * (SORTING if path == "sorting" else LEAN) + (hidden if settings.v1 else 0.0)
+    sampled = logits * each + (hidden if settings.v1 else 0.0)
     peak = max(sampled, forward, FLOOR)
     low, high = peak * 0.85, peak * 1.12 + 0.1 * GIB
     if unsure:
@@ -95,13 +107,15 @@ def _forward(shape: Shape, settings: Settings) -> float:
     if shape.experts:
         each = shape.expert_width / tensor
         widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + each))
-    return tokens * (3.3 * hidden + widest) * 2.0
+    return tokens * (3.3 * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
 
 
 def non_torch(settings: Settings, gpu: Gpu) -> Range:
     """Context, libraries and NCCL's buffers, as logs show them (wide with several ranks)."""
     ranks = settings.tensor * settings.pipeline
     value, low, high = (0.12, 0.02, 0.3) if settings.v1 else (0.25, 0.01, 0.45)
+    if settings.key >= ((0, 20), 0, 0):
+        value = 0.2  # 0.22 measured on an H200 with 0.26.0, 0.1 of it cuBLAS and the kernels that Triton loads
     if ranks > 1:
         value, low, high = {2: (0.45, 0.2, 0.9), 3: (0.5, 0.2, 1.0), 4: (0.5, 0.3, 1.0)}.get(ranks, (2.0, 0.1, 6.0))
     if any(word in gpu.name.lower() for word in ("gb10", "thor", "orin", "jetson")):
@@ -128,10 +142,13 @@ def cuda_graphs(shape: Shape, settings: Settings) -> Range:
     return Range(value, value * 0.15, value * 2.5 + 0.3 * GIB)
 
 
-def graphs_subtracted(settings: Settings, environment: dict[str, str] | None = None) -> bool:
+def graphs_subtracted(shape: Shape, settings: Settings, environment: dict[str, str] | None = None) -> bool:
     """Whether the cache is sized after an estimate of the graphs is taken away.
 
-    VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.20 (vllm/envs.py).
+    VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS, on by default since 0.20 (vllm/envs.py). The second model runner
+    estimates nothing before 0.29.
     """
+    if settings.key < runner.EVERY and runner.second(shape, settings, environment):
+        return False
     said = str((environment or {}).get("VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS", ""))
     return said == "1" or (settings.key >= ((0, 20), 0, 0) and said != "0")

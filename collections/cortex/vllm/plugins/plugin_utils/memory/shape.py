@@ -32,6 +32,10 @@ FAMILIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(_GATED.split(), frozenset[str]()),
     **dict.fromkeys(("Starcoder2", "Nemotron", "Phi", "GPTNeoX", "GPTJ", "Falcon", "Arcee"), frozenset({"plain"})),
     **dict.fromkeys(("OPT", "GPT2", "GPTBigCode"), frozenset({"plain", "learned"})),
+    # ALiBi: no positions are kept.
+    **dict.fromkeys(("Bloom", "MPT"), frozenset({"plain", "alibi"})),
+    # Encoders keep nothing for a request.
+    **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), frozenset({"plain", "learned", "encoder"})),
 }
 _NESTED = ("text_config", "llm_config", "language_config", "language_model_config")
 #: Short names that tables of models use for transformers' own.
@@ -40,7 +44,12 @@ _ALIASES = {
     "n_head": "num_attention_heads", "kv_heads": "num_key_value_heads", "vocab": "vocab_size",
     "n_embd": "hidden_size", "ffn_dim": "intermediate_size", "n_inner": "intermediate_size",
     "num_kv_heads": "num_key_value_heads", "n_positions": "max_position_embeddings", "torch_dtype": "dtype",
+    "moe_num_shared_experts": "n_shared_experts", "moe_layer_start_index": "first_k_dense_replace",
+    "moe_k": "num_experts_per_tok", "n_embed": "hidden_size", "d_model": "hidden_size", "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads", "max_seq_len": "max_position_embeddings",
 }  # fmt: skip
+#: Sizes above this are slips.
+MOST = 1 << 26
 DTYPE_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2}
 _POOLING = ("RewardModel", "ForSequenceClassification", "ForTokenClassification", "EmbeddingModel")
 
@@ -106,16 +115,25 @@ def read(config: Mapping[str, Any]) -> Shape:
     intermediate = int(flat.get("intermediate_size") or 4 * hidden)
     latent = int(flat.get("kv_lora_rank") or 0)
     experts = next(
-        (int(flat[name]) for name in ("num_local_experts", "num_experts", "n_routed_experts") if flat.get(name)), 0
+        (
+            int(flat[name])
+            for name in ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+            if flat.get(name)
+        ),
+        0,
     )
     width = int(flat.get("moe_intermediate_size") or 0) or (intermediate if experts else 0)
     shared = int(flat.get("shared_expert_intermediate_size") or 0)
     shared = shared or int(flat.get("n_shared_experts") or 0) * width or (intermediate if family == "Llama4" else 0)
     kinds, window = _kinds(flat, layers, family)
+    if "encoder" in FAMILIES[family]:
+        kinds = ("shared",) * layers
     top = {**flat, **{key: value for key, value in config.items() if key == "tie_word_embeddings"}}
-    default_tied = family.startswith(("Gemma", "Cohere", "OPT", "GPT2", "GPTBigCode", "Starcoder2", "PaliGemma"))
+    default_tied = family.startswith(
+        ("Gemma", "Cohere", "OPT", "GPT2", "GPTBigCode", "Starcoder2", "PaliGemma", "Bloom")
+    )
     tied = top.get("tie_word_embeddings")
-    return Shape(
+    shape = Shape(
         architecture=architecture,
         family=family,
         traits=FAMILIES[family],
@@ -126,7 +144,7 @@ def read(config: Mapping[str, Any]) -> Shape:
         head_dim=int(flat.get("head_dim") or hidden // heads),
         vocab=_number(flat, "vocab_size"),
         intermediate=intermediate,
-        tied=default_tied if tied is None else bool(tied),
+        tied=(default_tied or "encoder" in FAMILIES[family]) if tied is None else bool(tied),
         dtype=str(flat.get("dtype") or config.get("torch_dtype") or "bfloat16").removeprefix("torch."),
         positions=int(flat.get("max_position_embeddings") or 0),
         kinds=kinds,
@@ -138,9 +156,15 @@ def read(config: Mapping[str, Any]) -> Shape:
         shared_width=shared,
         dense_layers=_dense(flat, layers) if experts else layers,
         vision=config.get("vision_config") or ({} if flat.get("has_vision_tower") or _sees(architecture) else None),
-        pooling=architecture.endswith(_POOLING),
+        pooling=architecture.endswith(_POOLING) or "encoder" in FAMILIES[family],
         config=flat,
     )
+    for name in ("kv_heads", "head_dim", "intermediate", "experts_per_token", "expert_width", "positions", "latent"):
+        if not 0 <= getattr(shape, name) <= MOST or (name in {"kv_heads", "head_dim"} and not getattr(shape, name)):
+            raise UnknownArchitecture(f"the configuration has no usable number for {name}")
+    if shape.experts > 65536 or shape.layers > 65536:
+        raise UnknownArchitecture("the configuration has more layers or experts than any model")
+    return shape
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +194,7 @@ def _sees(architecture: str) -> bool:
 
 def _number(flat: Mapping[str, Any], name: str) -> int:
     value = flat.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= MOST:
         raise UnknownArchitecture(f"the configuration has no {name} (a number above 0)")
     return int(value)
 

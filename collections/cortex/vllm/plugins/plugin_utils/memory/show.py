@@ -87,7 +87,7 @@ def gauge(found: Estimate, width: int = 60) -> str:
     for part, _words, sign in _PARTS:
         value: Range | None = getattr(found, part)
         if value is not None and value.value > 0:
-            cells += sign * max(1, round(width * value.value / total))
+            cells += sign * max(1, round(min(width + 1.0, width * value.value / total)))
     over = len(cells) > width
     return f"[{cells[:width].ljust(width)}]{'+' if over else ''}"
 

@@ -61,7 +61,7 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
         ends = embedding * 2 if pipeline == 1 else embedding
     if "learned" in shape.traits:
         ends += (shape.positions or 2048) * shape.hidden * element
-    rotary = 0 if "learned" in shape.traits else (shape.positions or 32768) * _rotary(shape) * 2
+    rotary = 0 if shape.traits & {"learned", "alibi"} else (shape.positions or 32768) * _rotary(shape) * 2
     tower, spread = vision.weights(shape, tensor, element, how)
     total = (blocks + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
     return Weights(total, tower, spread + total * (0.01 if not how.quantized else 0.02))

@@ -40,6 +40,8 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
         probe = (server.committed or {}).get("probe") or (ready.rendered.probe if ready.rendered is not None else None)
         timeout = float(ready.rendered.start_timeout) if ready.rendered is not None else 600.0
         plan.state, code, why = wellbeing.judge(container, server, probe, timeout, observation.host.get("time"))
+    if code:
+        plan.facts["trouble"] = {"code": code, "why": why}
     if _busy(plan, ready, observation) or _held(plan, ready, observation) or _held_with(plan, holds):
         return plan
     if server.transaction:
@@ -100,6 +102,9 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         plan.action, plan.reason = "wait", why
     elif plan.state == wellbeing.FAILED:
         _unwell(plan, ready, code, why)
+    if plan.name in options.together and plan.action in {"none", "wait"} and container is not None:
+        # A rank cannot join a group that runs, and a group does not outlive one of its ranks.
+        plan.action, plan.reason = "restart", "another host of this model starts its part anew"
 
 
 def _changes(compared: Compared, options: Options) -> list[Any]:
@@ -223,8 +228,8 @@ def _stray(plan: ServerPlan, observation: Observation) -> None:
     """Copies that carry our label under another name: told, because they hold ports, GPUs and memory."""
     base = container_name(plan.name)
     usual = {base, f"{base}.new"} | ({f"{base}.kept"} if plan.action != "none" else set())
-    for container in observation.containers:
-        if container.server == plan.name and container.name not in usual:
+    for container in observation.labelled.get(plan.name, ()):
+        if container.name not in usual:
             status = container.state.get("Status") or "unknown"
             fix = f"Remove it when nobody needs it: docker rm -f {container.name}."
             plan.findings.append(

@@ -15,6 +15,8 @@ from typing import Any
 
 from ..observation import Container, Server
 
+#: So many starts in a row that have failed are a loop, not bad luck; the launcher's count includes the present one.
+LOOP = 3
 READY, LOADING, FAILED, STOPPED, ABSENT = "ready", "loading", "failed", "stopped", "absent"
 
 
@@ -34,6 +36,9 @@ def judge(
     state = container.state
     if state.get("Paused"):
         return FAILED, "server.paused", f"it is paused; continue it with docker unpause {container.name}"
+    looping = server.failed_starts > LOOP and (server.health or {}).get("http") != 200
+    if looping and (container.restarting or container.running):
+        return FAILED, "server.crash-loop", _looping(container, server)
     if container.restarting:
         return LOADING, "", f"it died (exit code {state.get('ExitCode')}) and the engine starts it again"
     if not container.running:
@@ -50,6 +55,9 @@ def judge(
         names = health.get("models")
         if served and names is not None and served not in names:
             return FAILED, "server.other-model", f"it answers for {', '.join(names) or 'no model'}, not for {served}"
+        hung = _hung(health.get("pulse") or {})
+        if hung:
+            return FAILED, "server.hung", hung
         return READY, "", ""
     if status is not None:
         return FAILED, "server.engine-dead", f"/health answers {status}: its engine died"
@@ -57,6 +65,25 @@ def judge(
     if age is None or age < start_timeout:
         return LOADING, "", f"it does not answer yet ({why})"
     return FAILED, "server.hung", f"it runs for {age:.0f} s and does not answer: {why}"
+
+
+def _looping(container: Container, server: Server) -> str:
+    code = container.state.get("ExitCode")
+    ended = f", the last time with exit code {code}" if container.restarting else ""
+    return f"{server.failed_starts - 1} starts in a row have failed{ended}"
+
+
+def _hung(pulse: Mapping[str, Any]) -> str:
+    """What is wrong with a server that answers 200, by its pulse; empty when nothing is."""
+    if pulse.get("token"):
+        return ""
+    if pulse.get("moved") is False:
+        what = f"{pulse.get('running') or 0} requests run, {pulse.get('waiting') or 0} wait, and no token comes"
+        asked = f"; asked for one: {pulse['error']}" if pulse.get("error") else ""
+        return f"/health answers 200, but {what} for {float(pulse.get('seconds') or 0):.0f} s{asked}"
+    if pulse.get("token") is False and pulse.get("moved") is None:
+        return f"/health answers 200, but no token comes: {pulse.get('error')}"
+    return ""
 
 
 def _died(container: Container) -> str:

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 #: Seconds before the second start in a row, doubled for each further one, and the most.
 FIRST_WAIT = 5
 LONGEST_WAIT = 300
+#: Failed starts in a row after which nothing is tried any more: with the waits, about 40 minutes.
+GIVE_UP = 12
 #: Seconds that one health request may take.
 HEALTH_TIMEOUT = 8
 
@@ -46,12 +50,18 @@ _TEMPLATES = _compiled()
 
 
 def launcher(
-    *, back_off: bool = True, seed_cache: bool = True, files: str = MOUNT_FILES, state: str = MOUNT_STATE
+    *,
+    back_off: bool = True,
+    seed_cache: bool = True,
+    before: Sequence[str] = (),
+    files: str = MOUNT_FILES,
+    state: str = MOUNT_STATE,
 ) -> str:
     """The script that exports secrets, counts failed starts, backs off, and becomes the image's own program.
 
     :param back_off: count and wait; only sensible beside a health check, which takes the count away
     :param seed_cache: copy the cache that the image brings into an empty one
+    :param before: a command to run first
     :param files: where the generation is mounted
     :param state: where the writable directory is mounted
     """
@@ -59,10 +69,12 @@ def launcher(
         "launch.sh.j2",
         back_off=back_off,
         seed_cache=seed_cache,
+        before=shlex.join(before),
         files=files,
         state=state,
         first_wait=FIRST_WAIT,
         longest_wait=LONGEST_WAIT,
+        give_up=GIVE_UP,
     )
 
 

@@ -78,6 +78,10 @@ def test_a_running_server() -> None:
         "url": "http://127.0.0.1:8000",
         "outside": False,
         "drift": "env.A, image (resolved)",
+        "verdict": "ready",
+        "trouble": "",
+        "gpu_memory": "",
+        "downtime": "",
     }
 
 

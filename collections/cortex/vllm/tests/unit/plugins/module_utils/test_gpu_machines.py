@@ -70,6 +70,12 @@ def no_hardware(monkeypatch, tmp_path):
             "ecc_uncorrected": 0, "power_draw": 9.41, "power_limit": 70.0, "pcie_generation": 3}),
         ("a10g", "8.6", {
             "name": "NVIDIA A10G", "memory_used": 20511 * MIB, "persistence_mode": "enabled", "ecc_uncorrected": 2}),
+        # Recorded on a real machine, driver 580.159.04; only its UUID and serial numbers are invented.
+        ("h200", "9.0", {
+            "name": "NVIDIA H200", "memory_total": 143771 * MIB, "memory_reserved": 616 * MIB, "memory_used": 0,
+            "memory_free": 143156 * MIB, "architecture": "Hopper", "mig_mode": "disabled", "ecc_mode": "enabled",
+            "ecc_uncorrected": 0, "power_draw": 85.0, "power_limit": 700.0, "pcie_generation": 5,
+            "persistence_mode": "enabled", "fabric_state": None, "unified_memory": False}),
         ("gb10", "12.1", {
             "name": "NVIDIA GB10", "memory_total": None, "memory_used": None, "memory_free": None,
             "unified_memory": True, "power_limit": None, "pci_bus_id": "0000000F:01:00.0"}),
@@ -82,6 +88,14 @@ def test_machines_with_one_gpu(name, capability, expected):
     assert {key: device[key] for key in expected} == expected
     assert (answer["status"], answer["vendor"], answer["topology"]) == ("ok", "nvidia", None)
     assert not [command for command in machine.asked if command[1:2] == ["topo"]]  # nobody to be linked with
+
+
+def test_a_real_machine_while_a_process_holds_memory():
+    """What torch saw at the same moment: 150109880320 bytes in all, 3 GiB of them and a context taken."""
+    device = gpu_info.look(Machine("h200-busy", "9.0"))["devices"][0]
+    assert [(item["name"], item["memory_used"]) for item in device["processes"]] == [("python3", 3682 * MIB)]
+    assert device["memory_used"] >= 3682 * MIB
+    assert abs(device["memory_total"] - device["memory_reserved"] - 150109880320) <= 2 * MIB
 
 
 def test_processes_are_counted_on_a_gpu_that_tells_no_memory():

@@ -13,9 +13,11 @@ import pytest
 from ansible_collections.cortex.vllm.plugins.plugin_utils import memory
 from ansible_collections.cortex.vllm.plugins.plugin_utils.memory import (
     arguments,
+    cards,
     kv_cache,
     overhead,
     quantization,
+    runner,
     shape,
     vision,
     weights,
@@ -277,10 +279,67 @@ def test_activation_follows_the_sampler_the_batch_or_the_image():
 
 
 def test_graphs_by_release():
-    assert not overhead.graphs_subtracted(settings(LLAMA8, "0.19.1"))
-    assert overhead.graphs_subtracted(settings(LLAMA8, "0.19.1"), {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "1"})
-    assert overhead.graphs_subtracted(settings(LLAMA8, "0.20.2"))
-    assert not overhead.graphs_subtracted(settings(LLAMA8, "0.20.2"), {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0"})
+    def subtracted(version, environment=None):
+        return overhead.graphs_subtracted(shape.read(LLAMA8), settings(LLAMA8, version), environment)
+
+    assert not subtracted("0.19.1")
+    assert subtracted("0.19.1", {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "1"})
+    assert subtracted("0.20.2")
+    assert not subtracted("0.20.2", {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "0"})
+    # The second model runner estimates nothing until 0.29, whatever is asked for.
+    assert not subtracted("0.26.0", {"VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": "1"})
+    assert subtracted("0.29.0")
     few, many = (overhead.cuda_graphs(shape.read(LLAMA8), settings(LLAMA8, max_num_seqs=seqs)) for seqs in (8, 256))
     assert few.value < many.value / 3
     assert overhead.cuda_graphs(shape.read(LLAMA8), settings(LLAMA8, enforce_eager=True)).high == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "version", "given", "environment", "second"),
+    [
+        (LLAMA8, "0.21.0", {}, {}, False),
+        (LLAMA8, "0.22.1", {}, {}, False),
+        (LLAMA8, "0.23.0", {}, {}, True),
+        (LLAMA8, "0.23.0", {"quantization": "fp8"}, {}, False),
+        (LLAMA8, "0.24.0", {"quantization": "fp8"}, {}, True),
+        (LLAMA8, "0.25.1", {"runner": "pooling"}, {}, False),
+        (LLAMA8, "0.28.0", {"speculative_config": {"method": "ngram"}}, {}, False),
+        (LLAMA8, "0.28.0", {"speculative_config": '{"method": "ngram"}'}, {}, False),
+        (LLAMA8, "0.28.0", {"speculative_config.method": "ngram"}, {}, False),
+        (LLAMA8, "0.28.0", {}, {"VLLM_USE_V2_MODEL_RUNNER": "0"}, False),
+        (LLAMA8, "0.22.1", {}, {"VLLM_USE_V2_MODEL_RUNNER": "1"}, True),
+        (LLAMA8, "0.20.2", {}, {"VLLM_USE_V2_MODEL_RUNNER": "1"}, False),
+        (LLAMA8, "0.29.0", {"runner": "pooling"}, {}, True),
+    ],
+)  # fmt: skip
+def test_which_model_runner_a_release_takes(one, version, given, environment, second):
+    """vllm/config/vllm.py use_v2_model_runner of each release."""
+    assert runner.second(shape.read(one), settings(one, version, **given), environment) is second
+
+
+def test_the_second_runner_profiles_less():
+    given = {"max_num_seqs": 1024, "max_num_batched_tokens": 1024}
+    first, second = (
+        overhead.activation(shape.read(LLAMA8), settings(LLAMA8, version, **given)) for version in ("0.22.1", "0.26.0")
+    )
+    assert second.value < first.value / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "box", "real"),
+    [
+        ("NVIDIA GeForce RTX 3060 Laptop GPU", 6, 6, 5.80), ("RTX 3060", 6, 6, 5.80), ("rtx3060", None, 12, 11.63),
+        ("H100-SXM5-80GB", None, 80, 79.18), ("NVIDIA H100 80GB HBM3", 80, 80, 79.18), ("H100 NVL x4", 94, 94, 93.0),
+        ("NVIDIA A100-SXM4-40GB", None, 40, 39.38), ("A100", 40, 40, 39.38), ("Tesla T4", 16, 16, 14.56),
+        ("NVIDIA L4", 24, 24, 22.03), ("NVIDIA L40S", 48, 48, 44.39), ("4090", 24, 24, 23.54), ("V100", 32, 32, 31.73),
+        ("NVIDIA H200", None, 141, 139.80), ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 96, 96, 94.97),
+    ],
+)  # fmt: skip
+def test_cards_in_any_spelling(name, gib, box, real):
+    card = cards.find(name, gib)
+    assert (card.box, card.real) == (box, real)
+
+
+@pytest.mark.parametrize(("name", "gib"), [("", 80), ("GeForce GTX 1080", 8), ("H100", 24), ("an unknown card", None)])
+def test_cards_that_are_not_known(name, gib):
+    assert cards.find(name, gib) is None

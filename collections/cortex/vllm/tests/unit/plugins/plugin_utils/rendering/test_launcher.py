@@ -146,6 +146,21 @@ def test_waits_longer_after_each_failed_start(shell: list[str], box: Box) -> Non
     assert box.counter.read_text() == "abc123 9\n"
 
 
+def test_gives_up_in_the_end_and_can_still_be_stopped(shell: list[str], box: Box) -> None:
+    box.counter.write_text("abc123 12\n")
+    process = subprocess.Popen(
+        [*shell, str(box.files / "launch.sh"), *PROGRAM], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stderr is not None
+    assert "gave up after 12 failed starts in a row" in process.stderr.readline()
+    try:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=5) == -signal.SIGTERM
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_another_generation_begins_at_zero(shell: list[str], box: Box) -> None:
     box.counter.write_text("0ther 7\n")
     assert box.start(shell).stderr == "" and box.slept == []
