@@ -31,7 +31,9 @@ DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
-_KEY = re.compile(r"^(version|parser|argv-[0-9a-f]{64})$")
+_KEY = re.compile(r"^(version|parser|plugins|argv-[0-9a-f]{64}|model-[0-9a-f]{64})$")
+# Facts by hash: what the key's first word is called in images.json.
+_PROOFS = {"argv": "proved", "model": "models"}
 
 
 def _name(image_id, key):
@@ -105,15 +107,21 @@ def remember(state_dir, image_id, key, answer):
     """Put into images.json what every observation of the image is to carry. Raises `OSError`."""
     if answer.get("problem"):
         fact = {key.partition("-")[0] + "_problem": answer["problem"]}
-        if key.startswith("argv-"):
+        if key.partition("-")[0] in _PROOFS:
             return
     elif key == "version":
         fact = {"vllm_version": answer["version"], "source": answer["source"]}
     elif key == "parser":
         # The description itself is large; `observe` reads it where this says so.
         fact = {"parser": _name(image_id, key)}
+    elif key == "plugins":
+        fact = {"plugins": answer["plugins"]}
     else:
-        fact = {"proved": {key.partition("-")[2]: answer.get("error")}}
+        kind, _mark, digest = key.partition("-")
+        said = answer.get("error")
+        if said and answer.get("step"):
+            said = "{0}: {1}".format(answer["step"], said)
+        fact = {_PROOFS[kind]: {digest: said}}
     state.note_images(state_dir, {image_id: fact})
 
 
@@ -141,6 +149,7 @@ class Look:
         self.found, self.script = found, str(request["script"])
         self.limit = float(request.get("limit", 300.0))
         self.keep = request.get("keep", True)
+        self.more = {name: request.get(name) for name in ("mounts", "binds", "env", "user")}
         self.params, self.ident = params, uuid.uuid4().hex
         self.name = "cortex-vllm-look-" + _name(found["Id"], key)
         self.started, self.begin = False, time.monotonic()
@@ -160,7 +169,7 @@ class Look:
         try:
             engine = Engine(self.params)
             engine.remove(self.name)  # of a look that was killed: the lock says that none lives
-            engine.create(self.name, body(self.found["Id"], self.script, self.key))
+            engine.create(self.name, body(self.found["Id"], self.script, self.key, self.more))
             answer = self.read(engine) if self.key == "version" else None
             if answer is None:
                 answer, message = self.ask(engine)
@@ -243,9 +252,10 @@ def version_files(config):
     ]
 
 
-def body(image_id, script, key):
-    """The one-off container: no network, no GPU, no capability, nothing of the host."""
-    return {
+def body(image_id, script, key, more=None):
+    """The one-off container: no network, GPU or capability; of the host only what ``more`` mounts, to be read."""
+    more = more or {}
+    made = {
         "Image": image_id,
         "Entrypoint": ["python3"],
         "Cmd": ["-c", script],
@@ -260,3 +270,12 @@ def body(image_id, script, key):
             "RestartPolicy": {"Name": "no"},
         },
     }  # fmt: skip
+    if more.get("mounts"):
+        made["HostConfig"]["Mounts"] = [dict(mount, ReadOnly=True) for mount in more["mounts"]]
+    if more.get("binds"):
+        made["HostConfig"]["Binds"] = list(more["binds"])
+    if more.get("user"):
+        made["User"] = more["user"]
+    own = {entry.partition("=")[0] for entry in made["Env"]}
+    made["Env"] += sorted("{0}={1}".format(*item) for item in (more.get("env") or {}).items() if item[0] not in own)
+    return made
