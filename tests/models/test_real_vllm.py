@@ -59,7 +59,7 @@ def prove(
 ) -> dict[str, Any]:
     """As the job does it: the body that it would create, run by the engine's own command."""
     body = hands.body(image, inside.script("model", **asked), "model", {
-        "mounts": [{"Type": "bind", "Source": str(mount), "Target": target}],
+        "host_config": {"Mounts": [{"Type": "bind", "Source": str(mount), "Target": target}]},
         "env": {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": "/tmp/huggingface", **(env or {})},
     })  # fmt: skip
     host = body["HostConfig"]

@@ -199,11 +199,11 @@ def prove_model(
 ) -> None:
     """Let the image load configuration and tokenizer, and put what it says into ``known`` of the entry.
 
-    :param asked: canonical JSON of ``question``, ``mounts``, ``binds``, ``env``, ``user`` and what identifies the files
+    :param asked: canonical JSON of ``question``, ``wants`` and what identifies the files
     """
     wanted, key, known = json.loads(asked), model_key(asked), dict(entry.get("known") or {})
-    more = {name: wanted.get(name) for name in ("mounts", "binds", "env", "user")}
     script = inside.script("model", **wanted["question"])
+    more = {"wants": wanted["wants"]}
     answer, why = ask(remote, state_dir, ref, entry, f"model-{key}", script, clock=clock, more=more)
     if answer is None or answer.get("problem"):
         problem = str((answer or {}).get("problem") or why or "it gave no answer")
@@ -224,13 +224,15 @@ def ask(
     script: str,
     *,
     keep: bool = True,
-    clock: Callable[[], float] = time.monotonic,
+    limit: float = LIMIT,
     more: Mapping[str, Any] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[dict[str, Any] | None, str]:
     """Step ``image`` in slices, with its progress.
 
-    :param more: ``mounts``, ``binds``, ``env`` and ``user`` of the one-off container
     :param keep: whether observations of the image carry what comes of it from now on
+    :param limit: seconds that it may take
+    :param more: further keys of the request
     :returns: the answer, or None and why there is none
     :raises following.Lost: and ``RemoteError``, as any step
     """
@@ -241,15 +243,16 @@ def ask(
         "key": key,
         "script": script,
         "keep": keep,
-        "limit": LIMIT,
+        "limit": limit,
         "budget": SLICE,
-        **{name: value for name, value in (more or {}).items() if value},
+        **(more or {}),
     }
     what = {
         "version": "which vLLM it has",
         "parser": "for its arguments",
         "plugins": "for its plugins",
         "model": "to load configuration and tokenizer",
+        "collective": "to sum over its GPUs",
     }.get(key.partition("-")[0], "whether it takes these arguments")
     begin, said = clock(), False
     while True:
@@ -262,7 +265,7 @@ def ask(
         if answer.get("look"):
             request["look"] = answer["look"]
         waited = clock() - begin
-        if waited > LIMIT + 60:  # the job ends itself before that
+        if waited > limit + 60:  # the job ends itself before that
             return None, f"it was asked for {waited:.0f} s"
         remote.say(f"[{remote.host}] image {ref}: asked {what}, {float(answer.get('seconds') or 0):.0f} s")
         said = True

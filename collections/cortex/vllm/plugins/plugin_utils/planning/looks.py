@@ -71,13 +71,23 @@ def model_question(ready: Prepared) -> str | None:
             "tokenizer_mode": given.get("tokenizer_mode"),
             "trust_remote_code": given.get("trust_remote_code") is True,
         },
-        "mounts": [dict(mount) for mount in host.get("Mounts") or () if mount.get("Target") not in own],
-        "binds": [bind for bind in host.get("Binds") or () if bind.split(":")[1] not in own],
-        "env": {**env, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": "/tmp/huggingface"},
-        "user": rendered.body.get("User") or None,
+        "wants": {
+            "host_config": {
+                "Mounts": [dict(mount) for mount in host.get("Mounts") or () if mount.get("Target") not in own],
+                "Binds": [_read_only(bind) for bind in host.get("Binds") or () if bind.split(":")[1] not in own],
+            },
+            "env": {**env, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": "/tmp/huggingface"},
+            "user": rendered.body.get("User") or None,
+        },
         "files": [model.get("commit"), model.get("bytes"), model.get("files"), model.get("config")],
     }
     return json.dumps(question, sort_keys=True, separators=(",", ":"))
+
+
+def _read_only(bind: str) -> str:
+    source, target, *options = bind.split(":")
+    given = [item for item in ",".join(options).split(",") if item not in ("", "rw", "ro")]
+    return ":".join([source, target, ",".join(["ro", *given])])
 
 
 def verdict(ready: Prepared) -> Iterator[Finding]:

@@ -273,8 +273,8 @@ def test_what_the_proof_sees_is_the_model_alone_and_nobody_is_asked(host):
             return super().__call__(step, request, secrets)
 
     run(host, Watching(host, argv={"error": None}, model={"error": None}), prove="model", secrets={"hf_token": "hush"})
-    asked = seen[-1]
-    assert [mount["Target"] for mount in asked["mounts"]] == ["/models/qwen"]
+    asked = seen[-1]["wants"]
+    assert [mount["Target"] for mount in asked["host_config"]["Mounts"]] == ["/models/qwen"]
     assert asked["env"]["HF_HUB_OFFLINE"] == asked["env"]["TRANSFORMERS_OFFLINE"] == "1"
     assert "hush" not in json.dumps(asked) and not any("TOKEN" in name for name in asked["env"])
 
