@@ -91,6 +91,7 @@ def test_a_sound_cache_passes_both(image: str, files: dict[str, bytes], place: p
     assert (said["error"], said["model_type"]) == (None, "qwen3") and said["tokens"] > 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "step", "words"),
     [

@@ -63,7 +63,9 @@ def plugins() -> list[str]:
     found = set()
     for distribution in importlib.metadata.distributions():
         groups = {entry.group for entry in distribution.entry_points}
-        if any(group.startswith("vllm.") and group.endswith("_plugins") for group in groups):
+        # vLLM itself has some, under whatever name it was built.
+        own = distribution.metadata["Name"] == "vllm" or (tree() / "vllm") in _packages(distribution)
+        if not own and any(group.startswith("vllm.") and group.endswith("_plugins") for group in groups):
             found.add(f"{distribution.metadata['Name']} {distribution.version}")
     return sorted(found)
 
