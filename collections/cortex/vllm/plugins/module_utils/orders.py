@@ -175,9 +175,9 @@ class ServerRun:
 
     def create_new(self):
         order = self.order
+        # Its restart policy is `no` until it is proven (vLLM's crash loops never end by themselves), but on an engine
+        # that could not change it later.
         body = dict(order["body"])
-        # Until it is proven nothing may restart it: vLLM's crash loops never end by themselves.
-        body["HostConfig"] = dict(body.get("HostConfig") or {}, **transaction.NEVER)
         name = order["container_name"] + ".new"
         self.emit("creating")
         self._look_ahead(body)
