@@ -52,9 +52,8 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
     if how.linear is None or how.experts is None:
         return None
     element = 2 if how.quantized else shape.dtype_bytes
-    linear, experts, replicated = _blocks(shape, how, tensor)
     share = math.ceil(shape.layers / pipeline) / shape.layers
-    blocks = (linear * how.linear + experts * how.experts + replicated * element) * share
+    layers = (blocks(shape, how, tensor) or 0.0) * share
     embedding = math.ceil(shape.vocab / 64) * 64 * shape.hidden / tensor * element
     ends = embedding
     if head and not shape.tied:
@@ -63,8 +62,16 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
         ends += (shape.positions or 2048) * shape.hidden * element
     rotary = 0 if shape.traits & {"learned", "alibi"} else (shape.positions or 32768) * _rotary(shape) * 2
     tower, spread = vision.weights(shape, tensor, element, how)
-    total = (blocks + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
+    total = (layers + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
     return Weights(total, tower, spread + total * (0.01 if not how.quantized else 0.02))
+
+
+def blocks(shape: Shape, how: Encoding, tensor: int) -> float | None:
+    """Bytes of all layers on one rank; None when the encoding's size is unknown."""
+    if how.linear is None or how.experts is None:
+        return None
+    linear, experts, replicated = _blocks(shape, how, tensor)
+    return linear * how.linear + experts * how.experts + replicated * (2 if how.quantized else shape.dtype_bytes)
 
 
 def from_checkpoint(
