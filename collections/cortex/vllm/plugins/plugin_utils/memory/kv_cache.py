@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import state_space
 from .arguments import Settings
 from .shape import DTYPE_BYTES, Shape
 
@@ -107,8 +108,13 @@ def token_bytes(shape: Shape, settings: Settings) -> float:
 
 
 def state_bytes(shape: Shape, settings: Settings) -> float:
-    """Bytes of the state of one linear attention layer for one request (mamba_utils.py gated_delta_net_state_shape)."""
+    """Bytes of the state of one recurrent layer for one request (vllm/model_executor/layers/mamba/mamba_utils.py)."""
     flat = shape.config
+    if "mamba" in shape.traits:
+        convolution, kept = state_space.state(flat, shape.family, shape.hidden, settings.tensor)
+        wanted = str(settings.given.get("mamba_ssm_cache_dtype") or "auto")
+        wanted = str(flat.get("mamba_ssm_cache_dtype") or "auto") if wanted == "auto" else wanted
+        return convolution * DTYPE_BYTES[settings.dtype] + kept * DTYPE_BYTES.get(wanted, DTYPE_BYTES[settings.dtype])
     keys = int(flat.get("linear_num_key_heads") or 0) * int(flat.get("linear_key_head_dim") or 0)
     heads = int(flat["linear_num_value_heads"])
     values = heads * int(flat["linear_value_head_dim"])
@@ -133,6 +139,8 @@ def layout(shape: Shape, settings: Settings, draft: float = 0.0) -> Layout:
     block = settings.block
     if not settings.hybrid and "linear" not in kinds:
         return Layout(int(token * block), kept, (("full", 1),), block, 0, int(draft * block))
+    if set(kinds) == {"linear"}:  # one state for a request, however long it is
+        return Layout(math.ceil(state_bytes(shape, settings)), kept, (("linear", 1),), settings.max_len, 0)
     if len(kinds) == 1:
         kind = next(iter(kinds))
         return Layout(int(token * block), kept, ((kind, 1),), block, shape.window, int(draft * block))

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import vision
+from . import state_space, vision
 from .quantization import Encoding, plain
 from .shape import Shape
 
@@ -60,7 +60,7 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
         ends = embedding * 2 if pipeline == 1 else embedding
     if "learned" in shape.traits:
         ends += (shape.positions or 2048) * shape.hidden * element
-    rotary = 0 if shape.traits & {"learned", "alibi"} else (shape.positions or 32768) * _rotary(shape) * 2
+    rotary = 0 if shape.traits & {"learned", "alibi", "mamba"} else (shape.positions or 32768) * _rotary(shape) * 2
     tower, spread = vision.weights(shape, tensor, element, how)
     total = (layers + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
     return Weights(total, tower, spread + total * (0.01 if not how.quantized else 0.02))
@@ -108,6 +108,8 @@ def _rotary(shape: Shape) -> int:
 def _blocks(shape: Shape, how: Encoding, tensor: int) -> tuple[float, float, float]:
     """Parameters of all layers on one rank: linear, experts, replicated."""
     flat = shape.config
+    if "mamba" in shape.traits:
+        return _mamba_blocks(shape, tensor)
     recurrent = shape.kinds.count("linear")
     linear = _attention(shape, tensor) * (shape.layers - recurrent)
     replicated = 2.0 * shape.hidden * shape.layers
@@ -128,6 +130,19 @@ def _blocks(shape: Shape, how: Encoding, tensor: int) -> tuple[float, float, flo
     linear += 3 * shape.hidden * shape.shared_width / tensor * sparse
     replicated += shape.hidden * shape.experts * sparse
     return linear, 3 * hidden * width * shape.experts * sparse, replicated
+
+
+def _mamba_blocks(shape: Shape, tensor: int) -> tuple[float, float, float]:
+    """The same for models with Mamba layers, whose layers differ in what they have."""
+    attention, mamba, neither = (shape.kinds.count(kind) for kind in ("full", "linear", "shared"))
+    mlps = 0 if shape.family in state_space.PURE else neither if shape.family == "NemotronH" else shape.layers
+    linear = attention * _attention(shape, tensor)
+    linear += mamba * state_space.mixer(shape.config, shape.family, shape.hidden) / tensor
+    each = (2 if "plain" in shape.traits else 3) * shape.hidden / tensor
+    sparse = shape.layers - shape.dense_layers if shape.experts else 0
+    linear += each * (shape.intermediate * (mlps - sparse) + shape.shared_width * sparse)
+    replicated = shape.hidden * (2.0 * shape.layers + shape.experts * sparse)
+    return linear, each * shape.expert_width * shape.experts * sparse, replicated
 
 
 def _attention(shape: Shape, tensor: int) -> float:
