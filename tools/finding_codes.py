@@ -36,7 +36,7 @@ FILES = {
 }  # fmt: skip
 
 #: Names of files, labels and fields that look like a code all the same.
-NOT_CODES = {"ref.name", "server.image"}
+NOT_CODES = {"index.docker.io", "ref.name", "registry-1.docker.io", "server.image"}
 
 
 def is_code(text: str) -> bool:

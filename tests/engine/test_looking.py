@@ -268,9 +268,10 @@ def test_gpu_info_never_fails_on_a_host_without_gpus():
     assert answer["changed"] is False and answer["status"] in ("ok", "absent", "error") and "gpus" in answer
 
 
-def test_model_info_proves_a_directory(tmp_path):
-    answer = run_module({"model": str(tmp_path), "docker_host": None}, module="model_info")
-    assert answer.get("failed") and "docker_host" in answer["msg"]  # it has no business with an engine
+def test_models_are_looked_at_without_an_engine(tmp_path):
+    request = {"schema": 1, "do": "look", "models": [{"key": "m", "model": str(tmp_path)}]}
+    answer = run_module({"step": "model", "request": request, "docker_host": "unix:///nowhere.sock"})
+    assert answer["models"]["m"]["status"] == "incomplete"
 
 
 def test_nobody_is_left_behind(host):

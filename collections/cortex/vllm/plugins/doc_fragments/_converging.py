@@ -36,6 +36,14 @@ options:
       - If one of the jobs died or found that the host had changed, the declarations are converged again.
     type: list
     elements: dict
+  registries:
+    description:
+      - Logins of private registries, by host and port as image references begin with them (V(docker.io) for the Docker
+        Hub); each a mapping of C(username) and C(password).
+      - They travel to the target as a secret and stay in the memory of the job that pulls. Without one the target's
+        own logins count (C(docker login), as the user of the task).
+    type: dict
+    default: {}
 
 requirements:
   - Python 3.11 or newer, pydantic 2 and httpx on the controller

@@ -187,6 +187,16 @@ class Engine:
         """Create a container from a raw body; returns its id."""
         return self._call(self._api.create_container_from_config, body, name)["Id"]
 
+    def network(self, name):
+        """Whether there is a network of this name or id."""
+        try:
+            self._call(self._api.inspect_network, name)
+            return True
+        except EngineError as exc:
+            if exc.kind == "not_found":
+                return False
+            raise
+
     def connect(self, network, ident, config):
         """Connect a container to one more network."""
         self._post("/networks/{0}/connect", network, {"Container": ident, "EndpointConfig": config})
@@ -238,9 +248,37 @@ class Engine:
             since=max(1, int(since)), tail=tail,
         )  # fmt: skip
 
-    def pull(self, ref):
-        """Decoded progress events of a pull, with the target's own registry logins (``~/.docker/config.json``)."""
-        yield from self._call(self._api.pull, ref, stream=True, decode=True)
+    def pull(self, ref, login=None):
+        """Decoded progress events of a pull.
+
+        ``login``: ``{username, password}`` for its registry; else the target's own logins (``~/.docker/config.json``).
+        """
+        yield from self._call(self._api.pull, ref, stream=True, decode=True, auth_config=login)
+
+    def save(self, ident):
+        """Pieces of the tar of an image, by its id: names are no part of it."""
+        stream = self._call(self._api.get_image, ident, 1 << 20)
+        while True:
+            piece = self._call(next, stream, None)
+            if piece is None:
+                return
+            yield piece
+
+    def load(self, pieces):
+        """Load an image's tar from its pieces; returns what the engine says it loaded, names or ids."""
+        loaded = []
+        for event in self._call(self._api.load_image, pieces):
+            if event.get("error"):
+                raise EngineError("refused", "the engine cannot load it: {0}".format(event["error"]))
+            found = re.match(r"Loaded image(?: ID)?: (\S+)", (event.get("stream") or "").strip())
+            if found:
+                loaded.append(found.group(1))
+        return loaded
+
+    def tag(self, ident, ref):
+        """Give an image one more name, ``repository:tag``."""
+        repository, dummy, tag = ref.rpartition(":")
+        self._call(self._api.tag, ident, repository, tag, force=True)
 
     def file(self, ident, path, largest):
         """The content of one file of a container, running or not; None when there is none, or it is too large.

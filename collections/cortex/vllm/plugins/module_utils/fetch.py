@@ -74,7 +74,11 @@ def explain(ref, text):
     """What a failed pull means and what to do."""
     text = " ".join(str(text).split())
     low = text.lower()
-    if (
+    if "x509" in low or "certificate" in low:
+        hint = (
+            "put the registry's CA on the host as /etc/docker/certs.d/{0}/ca.crt; the engine reads it at the next pull"
+        ).format(ref.partition("/")[0])
+    elif (
         "no such host" in low
         or "dial tcp" in low
         or "connection refused" in low
@@ -82,10 +86,16 @@ def explain(ref, text):
         or "proxyconnect" in low
     ):
         hint = (
-            "the host does not reach the registry: load the image by hand (docker save, docker load), or use a mirror"
+            "the host does not reach the registry: restore a bundle (cortex.vllm.restore), load the image by hand "
+            "(docker save, docker load), or use a mirror"
         )
-    elif "unauthorized" in low or "denied" in low or "authentication" in low:
-        hint = "log in on the host (docker login, as the user of the task), or correct the name of the image"
+    elif "server gave http response to https client" in low:
+        hint = "give the registry a certificate, or name it in insecure-registries of the engine's daemon.json"
+    elif "unauthorized" in low or "denied" in low or "authentication" in low or "no basic auth" in low:
+        hint = (
+            "give its credentials (registries of the task, vllm_registries of the role), log in on the host (docker "
+            "login, as the user of the task), or correct the name of the image"
+        )
     elif "not found" in low or "manifest unknown" in low or "http 404" in low:
         hint = "correct the name or tag of the image"
     elif "no space" in low:
@@ -104,6 +114,7 @@ def fetch(request, params):
     """One slice: start the pull or follow it for ``budget`` seconds. ``done`` without an ``image_id``: it failed.
 
     ``force``: pull although the image is there; ``pull``: the id from the last answer, given back to follow that pull.
+    ``params["secrets"]``: ``{"registry": {username, password}}`` of the image's registry; it stays in the job's memory.
     Raises `EngineError` and `OSError`.
     """
     ref, budget = request["image"], float(request.get("budget", 10.0))
@@ -163,11 +174,12 @@ def _note(path, pull, ref, fields):
 
 def _pull(path, pull, ref, params):
     """The detached job: pull, noting progress; its lock ends with it."""
+    login = (params.get("secrets") or {}).get("registry")
     progress, noted = Progress(), 0.0
     message = image_id = None
     try:
         engine = Engine(dict(params, timeout=3600))
-        for event in engine.pull(ref):
+        for event in engine.pull(ref, login):
             if event.get("error"):
                 message = explain(ref, event["error"])
                 break
@@ -183,4 +195,6 @@ def _pull(path, pull, ref, params):
         message = explain(ref, exc.message)
     except Exception as exc:  # noted for the follower, who would else only see that the job has gone
         message = explain(ref, "{0}: {1}".format(type(exc).__name__, exc))
+    if login and login.get("password"):
+        message = message.replace(login["password"], "********")
     _note(path, pull, ref, {"done": True, "image_id": image_id, "message": message, "progress": progress.summary()})

@@ -31,7 +31,8 @@ ROLES = ("model", "draft", "tokenizer", "config", "generation", "adapter", "file
 def _answer():
     return {
         "status": "complete", "format": None, "path": None, "commit": None, "bytes": 0, "files": 0, "config": None,
-        "tokenizer": False, "tokenizer_kind": None, "chat_template": False, "tensors": None, "gguf": None, "code": None,
+        "tokenizer": False, "tokenizer_kind": None,
+        "tokenizer_copy": None, "chat_template": False, "tensors": None, "gguf": None, "code": None,
         "adapter": None, "multimodal": False, "pooling": False, "access": [], "place": None, "problems": [],
     }  # fmt: skip
 

@@ -37,6 +37,8 @@ COPIED = re.compile(
     r"|encoder\.json|spiece\.model|spm\.model|sentencepiece\.bpe\.model|.+\.tiktoken|tiktoken\.model"
     r"|tokenization_.+\.py|chat_template\.(jinja|json))\Z"
 )
+# Beside a tokenizer that cortex.vllm.model copied: whose it is.
+MARKER = ".cortex-vllm-tokenizer.json"
 CONFIGS = ("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json")
 
 
@@ -137,6 +139,9 @@ def tokenizer(folder, answer, required="error"):
     if kind is None and code:  # a tokenizer of its own making, in a vocabulary that only its code knows
         kind = "remote-code"
     answer["tokenizer"], answer["tokenizer_kind"] = kind is not None, kind
+    if MARKER in folder:
+        note = notes.json(folder.at(MARKER), "file-invalid", severity="warning") or {}
+        answer["tokenizer_copy"] = {"tokenizer": note.get("tokenizer"), "path": folder.path}
     answer["chat_template"] = bool((said or {}).get("chat_template"))
     for name in CHAT_TEMPLATES:
         if name in folder:

@@ -158,6 +158,8 @@ def _images(engine, inspects, request, servers, state_dir):
             if exc.kind in ("connection", "timeout"):
                 raise
             found = None  # not a reference the engine understands: it is not there
+        if found is None and state.by_digest(known, ref):
+            found = engine.image(state.by_digest(known, ref))  # loaded from a file, which has no digest
         answer[ref] = trimming.image(found, state.known_image(state_dir, known.get(found.get("Id")))) if found else None
     return answer
 

@@ -120,16 +120,54 @@ def note_images(state_dir, facts):
         merged = dict(known)
         for ident, added in facts.items():
             entry = dict(merged.get(ident) or {}, **added)
-            if "proved" in added:
-                proved = dict((merged.get(ident) or {}).get("proved") or {})
-                for digest in added["proved"]:
-                    proved.pop(digest, None)
-                proved.update(added["proved"])
-                entry["proved"] = dict(list(proved.items())[-PROOFS:])
+            for kind in ("proved", "models"):
+                if kind in added:
+                    proved = dict((merged.get(ident) or {}).get(kind) or {})
+                    for digest in added[kind]:
+                        proved.pop(digest, None)
+                    proved.update(added[kind])
+                    entry[kind] = dict(list(proved.items())[-PROOFS:])
             merged[ident] = entry
         if merged != known:
             content = json.dumps(merged, indent=1).encode("utf-8")
             files.write_atomic(os.path.join(state_dir, "images.json"), content, 0o644)
+
+
+def note_origin(state_dir, ident, digests, archive):
+    """Remember which digests of registries stand for an image, and from which file it was loaded (its sha256).
+
+    An image that was loaded from a file has no digest any more: its manifest stayed in the registry. What is declared
+    by digest is found again by this map.
+    """
+    with locks.Lock(state_dir, "origins").acquire(10.0):
+        entry = load_images(state_dir).get(ident) or {}
+        wanted = {
+            "digests": sorted(set(entry.get("digests") or []) | set(digests)),
+            "archives": sorted(set(entry.get("archives") or []) | {archive}),
+        }
+        if any(entry.get(name) != value for name, value in wanted.items()):
+            note_images(state_dir, {ident: wanted})
+
+
+def by_digest(known, ref):
+    """The id of the image that a reference with a digest stands for, by the map of `note_origin`; or None."""
+    if "@" not in ref:
+        return None
+    for ident, facts in known.items():
+        if isinstance(facts, dict) and plain_digest(ref) in [plain_digest(name) for name in facts.get("digests") or []]:
+            return ident
+    return None
+
+
+def plain_digest(ref):
+    """``repository@digest`` without a tag and without the words that Docker adds to short names."""
+    name, dummy, digest = ref.partition("@")
+    head, slash, last = name.rpartition("/")
+    name = head + slash + last.partition(":")[0]
+    for words in ("docker.io/library/", "docker.io/", "index.docker.io/"):
+        if name.startswith(words):
+            name = name[len(words) :]
+    return name + "@" + digest
 
 
 def known_image(state_dir, known):

@@ -25,6 +25,9 @@ EVIDENCE_KEPT = 10
 # The engine may be restarting while we roll back: that is no reason to give up.
 PATIENCE = 90.0
 
+# Seconds before one rank of several is started again, because its fellows are not back yet.
+AGAIN = 3.0
+
 
 class StepFailed(Exception):
     """A step failed; ``reason`` as in the journal's ``failed`` event, ``outcome`` what following said, if it ran."""
@@ -248,6 +251,26 @@ def roll_back(ctx):
     return good, message
 
 
+def _come_back(ctx, old, probe, timeout):
+    """Wait for the old container. One rank of several goes back at another moment than its fellows: it may have to be
+    started more than once until all of them are there."""
+    until = time.monotonic() + timeout
+    while True:
+        outcome = wait_ready(ctx, old, probe, {"start_timeout": max(until - time.monotonic(), 1.0)})
+        again = outcome.kind in ("exit", "probe") and bool((probe or {}).get("peers"))
+        if not again or time.monotonic() > until - AGAIN:
+            return outcome
+        time.sleep(AGAIN)
+        if outcome.kind == "probe":
+            patiently(ctx.engine.kill, old)
+            patiently(ctx.engine.wait, old, 30)
+        inspect = patiently(ctx.engine.inspect, old)
+        if inspect is None:
+            return outcome
+        if not ours.running(inspect):
+            start(ctx, old)
+
+
 def _restore(ctx, transaction, old):
     """``(good, verified, message)``: the old container under its name, running if it ran, with its policy."""
     inspect = patiently(ctx.engine.inspect, old)
@@ -267,7 +290,7 @@ def _restore(ctx, transaction, old):
     committed = ctx.state.get("committed") or {}
     probe = committed.get("probe") if committed.get("container_id") == old else None
     probe = probe or transaction.get("old_probe")
-    outcome = wait_ready(ctx, old, probe, {"start_timeout": max(float(transaction.get("start_timeout") or 0), 60.0)})
+    outcome = _come_back(ctx, old, probe, max(float(transaction.get("start_timeout") or 0), 60.0))
     if outcome.kind != "ready":
         return False, False, "the old server does not answer either: {0}".format(outcome.message)
     return True, True, set_policy(ctx, old, policy) or ""

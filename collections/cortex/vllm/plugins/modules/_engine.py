@@ -20,7 +20,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch) and V(probe) only read. In check mode V(apply), V(fetch) and V(image) do
+      - The steps V(observe), V(watch), V(probe), V(stock) and V(evidence) only read. In check mode the others do
         nothing, and say so.
   diff_mode:
     support: none
@@ -38,12 +38,21 @@ options:
       - fetch
       - probe
       - image
+      - evidence
+      - model
+      - stock
+      - pack
+      - prove
+      - place
+      - receive
+      - download
   request:
     description: What the step is asked for.
     type: dict
     required: true
   secrets:
-    description: Secret values by server and name, for the step V(apply).
+    description: Secret values by server and name for the step V(apply), of a registry for V(fetch), of the Hub for
+      V(download).
     type: dict
     default: {}
 author:
@@ -83,9 +92,34 @@ waited:
   type: float
   returned: step is V(watch)
 done:
-  description: Whether the pull or the look has ended.
+  description: Whether the work has ended.
   type: bool
-  returned: step is V(fetch) or V(image)
+  returned: step is V(fetch), V(image), V(model), V(pack), V(prove), V(place) or V(download)
+stock:
+  description: What the host has of images, models and a bundle.
+  type: dict
+  returned: step is V(stock)
+have:
+  description: Bytes of a file that have arrived.
+  type: int
+  returned: step is V(receive)
+result:
+  description: What the work came to; none while it goes on, or when it failed.
+  type: dict
+  returned: step is V(pack), V(prove), V(place) or V(download)
+own:
+  description: Whether the work that was followed is the one that was asked for.
+  type: bool
+  returned: step is V(pack), V(prove), V(place) or V(download)
+models:
+  description: For each key what a look at the model's files found.
+  type: dict
+  returned: step is V(model) and it was asked to look
+steps:
+  description: What is to be done for a model, or was.
+  type: list
+  elements: dict
+  returned: step is V(model) and it was asked to plan or make
 image_id:
   description: The identifier of the image; none when the pull failed or the image is not there.
   type: str
@@ -106,10 +140,14 @@ state:
   description: Whether the container is ready, loading, failed, absent or stopped.
   type: str
   returned: step is V(probe)
+evidence:
+  description: Log, state and inspect of a container, and what our jobs wrote about it, without secrets.
+  type: dict
+  returned: step is V(evidence)
 message:
   description: What there is to say about it.
   type: str
-  returned: step is V(fetch), V(image), V(probe), or check mode
+  returned: step is V(fetch), V(image), V(probe), V(pack), V(prove), V(place), V(download), or check mode
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -117,6 +155,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cortex.vllm.plugins.module_utils import connection, files
 
 SCHEMA = 1
+STEPS = (
+    "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
+    "download", "evidence",
+)  # fmt: skip
 
 
 def run_step(module):
@@ -135,6 +177,18 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
+    if step == "evidence":
+        from ansible_collections.cortex.vllm.plugins.module_utils import evidence
+
+        return {"evidence": evidence.evidence(request, params)}
+    if step == "stock":
+        from ansible_collections.cortex.vllm.plugins.module_utils import bundles
+
+        return {"stock": bundles.stock(request, params)}
+    if step == "model" and (request.get("do") in ("look", "plan", "verify") or not module.check_mode):
+        from ansible_collections.cortex.vllm.plugins.module_utils import model_work
+
+        return model_work.model(request)
     if module.check_mode:
         text = "check mode: nothing was done"
         if step == "apply":
@@ -148,6 +202,18 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import fetch
 
         return fetch.fetch(request, params)
+    if step in ("pack", "prove"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import bundles
+
+        return bundles.pack(request, params) if step == "pack" else bundles.prove(request)
+    if step in ("place", "receive"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import placing
+
+        return placing.place(request, params) if step == "place" else placing.receive(request)
+    if step == "download":
+        from ansible_collections.cortex.vllm.plugins.module_utils import download
+
+        return download.download(request, params["secrets"])
     from ansible_collections.cortex.vllm.plugins.module_utils import job
 
     return dict(job.apply(request, params["secrets"], params, module), changed=True)
@@ -156,7 +222,7 @@ def run_step(module):
 def main():
     module = AnsibleModule(
         argument_spec=dict(
-            step={"type": "str", "required": True, "choices": ["observe", "apply", "watch", "fetch", "probe", "image"]},
+            step={"type": "str", "required": True, "choices": list(STEPS)},
             request={"type": "dict", "required": True},
             secrets={"type": "dict", "default": {}, "no_log": True},
             **connection.CONNECTION,
@@ -169,13 +235,15 @@ def main():
             msg="the request has schema {0}, the module on the target knows {1}: controller and target run different "
             "versions of cortex.vllm".format(schema, SCHEMA)
         )
-    if module.params["step"] != "watch":
+    if module.params["step"] not in ("watch", "model"):
         connection.respawn_if_needed()
     try:
         answer = run_step(module)
     except connection.EngineError as exc:
         module.fail_json(msg=exc.full(), kind=exc.kind)
     except files.RequestRefused as exc:
+        module.fail_json(msg=str(exc), kind="refused")
+    except files.FilesError as exc:
         module.fail_json(msg=str(exc), kind="refused")
     except (OSError, ValueError, KeyError) as exc:
         module.fail_json(msg=files.explain_request(exc, module.params["request"]), kind="files")

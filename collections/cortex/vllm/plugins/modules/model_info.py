@@ -1,35 +1,52 @@
 #!/usr/bin/python
+#
 # Copyright (c) 2026, Cortex vLLM contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+
+# This is a virtual module that is entirely implemented as an action plugin and runs on the controller.
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: model_info
+
 short_description: Prove that a model is complete on a host
+
 version_added: 0.1.0
+
 description:
-  - Looks at the files of a model in the cache of the Hugging Face Hub, in a directory, or in a GGUF file, without
-    loading it and without asking the network.
-  - Follows a revision to its commit, every link of the snapshot to its file, and the list of shards to each of them.
-    The length of each safetensors file is compared with what its header says, so a download that was cut is found.
+  - Looks at the files of a model in the cache of the Hugging Face Hub, in a directory, or in GGUF files, without
+    loading it and without asking the network. It is one call, which reads names, lengths, headers and metadata.
+  - Follows a revision to its commit as the Hub's own library does, every link of the snapshot to its file, and the list
+    of shards to each of them. The length and tensors of each safetensors and GGUF file are compared with its header, so
+    a download that was cut is found.
+  - Tokenizer, chat template, processor, code that comes with the model, and sentence-transformers modules are looked
+    for where the model needs them.
+  - With O(verify=true) every byte is hashed as well, in a job of its own on the target that is followed with its
+    progress.
   - An incomplete model is not an error of the task, unless O(require=true).
 extends_documentation_fragment:
   - cortex.vllm._attributes
+  - cortex.vllm._attributes.action
+
 attributes:
   check_mode:
     support: full
     details:
-      - The module only reads.
+      - Only reads.
   diff_mode:
     support: none
+    details:
+      - Does not change anything.
   idempotent:
     support: full
+
 options:
   model:
     description:
-      - A model's id on the Hub, an absolute directory, or an absolute C(.gguf) file, of a split one any shard.
+      - A model's id on the Hub, also with a quantization such as V(org/name-GGUF:Q4_K_M), an absolute directory, or an
+        absolute C(.gguf) file, of a split one any shard.
     type: str
     required: true
   revision:
@@ -40,16 +57,48 @@ options:
   hub_cache:
     description:
       - The directory that holds C(models--org--name).
-      - Without it the cache of the user that the task runs as is used, as C(HF_HUB_CACHE) and C(HF_HOME) say.
+      - Without it the cache of the user that the task runs as is used, as E(HF_HUB_CACHE), E(HUGGINGFACE_HUB_CACHE) and
+        E(HF_HOME) say.
     type: path
+  role:
+    description:
+      - What the place is looked at for. V(tokenizer), V(config) and V(generation) need no weights, V(draft) needs no
+        tokenizer, V(adapter) is a LoRA adapter, and V(file) one file that is to be there.
+    type: str
+    default: model
+    choices:
+      - model
+      - draft
+      - tokenizer
+      - config
+      - generation
+      - adapter
+      - file
+  needs_tokenizer:
+    description: Whether it is an error that no tokenizer is there. Write V(false) when the server is given another one.
+    type: bool
+    default: true
+  verify:
+    description:
+      - Hash every file and compare it with the etag by which the Hub named it.
+      - Takes as long as reading the model does. Files without a known hash are named in RV(verification).
+    type: bool
+    default: false
   require:
     description: Fail when the model is not complete.
     type: bool
     default: false
+  state_dir:
+    description: Directory on the target for what the collection keeps there, with O(verify=true).
+    type: path
+    default: /var/lib/cortex-vllm
+
+seealso:
+  - module: cortex.vllm.model
+  - module: cortex.vllm.servers
+
 author:
   - Cortex vLLM contributors (@cortex-vllm)
-seealso:
-  - module: cortex.vllm.servers
 """
 
 EXAMPLES = r"""
@@ -63,6 +112,13 @@ EXAMPLES = r"""
 - name: Show what is missing
   ansible.builtin.debug:
     msg: "{{ look.problems | map(attribute='message') | list }}"
+
+- name: Is every byte what the Hub says it is?
+  cortex.vllm.model_info:
+    model: Qwen/Qwen3-0.6B
+    hub_cache: /srv/huggingface/hub
+    verify: true
+    require: true
 
 - name: Stop the play when a directory does not hold a whole model
   cortex.vllm.model_info:
@@ -146,30 +202,106 @@ problems:
       type: str
       sample: download the model again into this place
   sample: []
+tokenizer_kind:
+  description:
+    - V(fast), V(tekken), V(sentencepiece), V(slow), V(tiktoken), V(gguf) when it is in the GGUF file, V(remote-code)
+      when only the model's own code knows it, or none.
+  type: str
+  returned: always
+  sample: fast
+tensors:
+  description: What the headers of all weight files add up to; none for files without headers.
+  type: dict
+  returned: always
+  contains:
+    count:
+      description: Number of tensors.
+      type: int
+      sample: 311
+    parameters:
+      description: Number of elements.
+      type: int
+      sample: 751632384
+    dtypes:
+      description: Bytes for each data type.
+      type: dict
+      sample:
+        BF16: 1503264768
+gguf:
+  description: Metadata of a GGUF file.
+  type: dict
+  returned: always
+  sample:
+    architecture: llama
+    quantization: Q4_K
+    tokenizer: gpt2
+code:
+  description: Code that comes with the model, by classes, files and other repositories; none when there is none.
+  type: dict
+  returned: always
+adapter:
+  description: Base model and rank of a LoRA adapter.
+  type: dict
+  returned: always
+multimodal:
+  description: Whether the model takes more than text.
+  type: bool
+  returned: always
+  sample: false
+pooling:
+  description: Whether it is a model of sentence-transformers.
+  type: bool
+  returned: always
+  sample: false
+access:
+  description: How files are protected, one entry for each owner and mode, so that one can see who may read them.
+  type: list
+  elements: dict
+  returned: always
+  sample:
+    - kind: weights
+      uid: 0
+      gid: 0
+      mode: "0644"
+      path: /srv/models/x/model.safetensors
+      files: 4
+place:
+  description: Type, free and total bytes of the file system that the model is on.
+  type: dict
+  returned: always
+  sample:
+    type: ext4
+    free: 812345678901
+tokenizer_copy:
+  description: The tokenizer that M(cortex.vllm.model) copied there, and where; none when it did not.
+  type: dict
+  returned: always
+verification:
+  description: What hashing found; none without O(verify=true).
+  type: dict
+  returned: always
+  contains:
+    verified:
+      description: Files whose hash is right.
+      type: int
+      sample: 12
+    bytes:
+      description: Bytes that were hashed.
+      type: int
+      sample: 1519194432
+    unverifiable:
+      description: Files without a known hash.
+      type: list
+      elements: str
+      sample: []
+    problems:
+      description: As in RV(problems).
+      type: list
+      elements: dict
+      sample: []
+remote_calls:
+  description: How often the target was called.
+  type: int
+  returned: always
+  sample: 1
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cortex.vllm.plugins.module_utils import model_files
-
-
-def main():
-    module = AnsibleModule(
-        argument_spec={
-            "model": {"type": "str", "required": True},
-            "revision": {"type": "str"},
-            "hub_cache": {"type": "path"},
-            "require": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    answer = model_files.look(params["model"], params["revision"], params["hub_cache"])
-    if params["require"] and answer["status"] != "complete":
-        wrong = ["{message}; {fix}".format(**entry) for entry in answer["problems"] if entry["severity"] == "error"]
-        module.fail_json(msg="the model is {0}: {1}".format(answer["status"], ". ".join(wrong)), **answer)
-    module.exit_json(changed=False, **answer)
-
-
-if __name__ == "__main__":
-    main()

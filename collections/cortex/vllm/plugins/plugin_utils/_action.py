@@ -24,10 +24,14 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from . import _pydantic, catalog, converge, following
+from . import _pydantic, catalog, converge, following, nodes
 from .findings import Finding, FindingsError, errors, ordered, text
+from .transport import archive, downloading, pulling, work
 
 display = Display()
+
+#: Where this collection lies.
+COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 
 #: The one private module that reaches a host, see docs/contract.md.
 ENGINE = "cortex.vllm._engine"
@@ -49,6 +53,17 @@ CONVERGING: dict[str, dict[str, t.Any]] = {
     "update": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
     "follow": {"type": "list", "elements": "dict"},
+    "registries": {"type": "dict", "default": {}},
+}
+
+#: The options of every task that asks the Hub, doc fragment ``_hub``.
+HUB: dict[str, dict[str, t.Any]] = {
+    "python": {"type": "path"},
+    "endpoint": {"type": "str"},
+    "token": {"type": "str"},
+    "proxy": {"type": "str"},
+    "ca_bundle": {"type": "path"},
+    "workers": {"type": "int", "default": 8},
 }
 
 # Reading the catalogue's index takes longer than a plan. Done at import, every forked worker inherits it.
@@ -89,6 +104,22 @@ class RemoteHost:
             garbled = "module_stdout" in answer or "module_stderr" in answer
             raise following.RemoteError(_remote_text(answer), garbled)
         return answer
+
+    def put(self, path: str) -> str:
+        """Copy a file of the controller to the host, where the module finds it; returns its path there.
+
+        :raises following.Lost: when the connection broke
+        """
+        shell = self._action._connection._shell
+        try:
+            if shell.tmpdir is None:
+                self._action._make_tmp_path()
+            target = shell.join_path(shell.tmpdir, "cortex-vllm-part")
+            self._action._connection.put_file(path, target)
+            self._action._fixup_perms2((shell.tmpdir, target))
+        except AnsibleConnectionFailure as problem:
+            raise following.Lost(str(problem), problem) from None
+        return str(target)
 
     def say(self, line: str) -> None:
         """Show a progress line now, unless the task is not to be logged."""
@@ -147,7 +178,7 @@ class BrainsAction(ActionBase):
             raise self.refusal(problem.findings, remote) from None
         except converge.ConvergeError as problem:
             raise AnsibleActionFail(str(problem), result=self._whole({}, problem.result, remote)) from None
-        except following.RemoteError as problem:
+        except (following.RemoteError, work.WorkError, pulling.PullError, archive.ArchiveError) as problem:
             raise AnsibleActionFail(str(problem), result=self._whole({}, {"changed": False}, remote)) from None
         except following.Lost as problem:
             if isinstance(problem.original, AnsibleConnectionFailure) and remote.calls == 1:
@@ -254,6 +285,7 @@ class ConvergingAction(BrainsAction):
             diff=bool(self._task.diff),
             address=reachable_address(self._connection, task_vars),
             collection_version=collection_version(),
+            registries=pulling.checked(options["registries"]),
             **more,
         )
 
@@ -288,11 +320,33 @@ def reachable_address(connection: t.Any, task_vars: Mapping[str, t.Any]) -> str:
     return str(task_vars.get("ansible_host") or task_vars.get("inventory_hostname") or "")
 
 
+def address_of(host: str, task_vars: Mapping[str, t.Any]) -> str | None:
+    """The address of another host of the inventory by which its like reach it; None when it tells none."""
+    try:
+        known = (task_vars.get("hostvars") or {})[host]
+        words = [known.get("vllm_address"), known.get("ansible_host"), host]
+    except Exception:  # a host that is not in the inventory, or whose variables do not template: told as no address
+        return None
+    return next((found for word in words if word and (found := nodes.literal(word))), None)
+
+
+def hub_settings(options: Mapping[str, t.Any], everything: bool = False) -> downloading.Settings:
+    """How a host reaches the Hub, from the options of ``HUB``."""
+    return downloading.Settings(
+        python=str(options["python"] or "/usr/bin/python3"),
+        endpoint=options["endpoint"],
+        token=options["token"],
+        proxy=options["proxy"],
+        ca=options["ca_bundle"],
+        everything=everything,
+        workers=options["workers"],
+    )
+
+
 @functools.lru_cache(maxsize=1)
 def collection_version() -> str:
     """The version of this collection, of its manifest where it was installed, else of its galaxy.yml."""
-    root = pathlib.Path(__file__).resolve().parents[2]
-    manifest, source = root / "MANIFEST.json", root / "galaxy.yml"
+    manifest, source = COLLECTION / "MANIFEST.json", COLLECTION / "galaxy.yml"
     if manifest.is_file():
         return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
     lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
@@ -341,7 +395,9 @@ def _plain_secrets(value: t.Any, inside: bool = False) -> list[str]:
         return [
             secret
             for key, item in value.items()
-            for secret in _plain_secrets(item, inside or str(key) in {"secrets", "api_key", "registry_password"})
+            for secret in _plain_secrets(
+                item, inside or str(key) in {"secrets", "api_key", "registries", "token", "proxy"}
+            )
         ]
     if isinstance(value, list | tuple):
         return [secret for item in value for secret in _plain_secrets(item, inside)]

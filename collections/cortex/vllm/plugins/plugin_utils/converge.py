@@ -19,10 +19,11 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import catalog, inspection, planning, status
+from . import catalog, inspection, nodes, planning, status
 from . import observation as observing
 from .findings import Finding, FindingsError, errors, ordered
-from .following import SLICE, Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
+from .following import Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
+from .transport import pulling
 
 #: What a converge may do, in the order in which it is done.
 STEPS = ("prefetch", "start", "replace", "stop", "remove")
@@ -32,8 +33,6 @@ IDLE = frozenset({"none", "follow", "wait", "held", "deferred", ""})
 BEGINNING = frozenset({"create", "start", "update", "wait", "follow"})
 #: How often a host that changed under our hands is looked at again.
 ATTEMPTS = 3
-#: Seconds without a new byte after which a pull is given up.
-PULL_STALL = 600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +51,9 @@ class Settings:
     address: str = ""
     pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
+    together: tuple[str, ...] = ()
+    batch: tuple[str, ...] | None = None
+    registries: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     contract: bool = False
     holds: tuple[Any, ...] = ()
     saved: Mapping[str, Any] | None = None
@@ -222,6 +224,8 @@ class Converge:
             collection_version=settings.collection_version,
             ahead=settings.check_mode,
             now=time.time(),
+            together=list(settings.together),
+            batch=settings.batch,
             check=settings.check_mode,
         )
 
@@ -244,43 +248,21 @@ class Converge:
         :returns: whether the host has another image of this name now
         :raises ConvergeError: when the engine could not pull it, or stands still
         """
-        request = {
-            "schema": observing.SCHEMA,
-            "state_dir": self.settings.state_dir,
-            "image": reference,
-            "budget": SLICE,
-        }
-        if force:
-            request["force"] = True
-        said, moved, before = "", self._clock(), -1
-        while True:
-            answer = self.remote("fetch", request)
-            if answer.get("pull"):
-                request["pull"] = answer["pull"]
-            advance = answer.get("progress") or {}
-            if answer.get("done"):
-                if not answer.get("image_id"):
-                    why = str(answer.get("message") or "the engine does not say why").rstrip(".")
-                    fix = " Set `pull: never` if no registry has it." if force else ""
-                    said = why if reference in why else f"image {reference} could not be fetched: {why}"
-                    raise ConvergeError(f"{self.remote.host}: {said}.{fix}")
-                if answer["image_id"] == (seen.image(reference) or {}).get("id"):
-                    return False
-                self.fetched.append(reference)
-                self.remote.say(f"[{self.remote.host}] image {reference}: fetched")
-                return True
-            line = f"[{self.remote.host}] image {reference}: {pull_progress(advance)}"
-            if line != said:
-                self.remote.say(line)
-                said = line
-            now = self._clock()
-            if int(advance.get("bytes") or 0) != before:
-                before, moved = int(advance.get("bytes") or 0), now
-            elif now - moved > PULL_STALL:
-                raise ConvergeError(
-                    f"{self.remote.host}: image {reference}: nothing came for {PULL_STALL:.0f} s. "
-                    "Check the registry and the host's network."
-                )
+        try:
+            fetched = pulling.pull(
+                self.remote,
+                self.settings.state_dir,
+                reference,
+                force,
+                (seen.image(reference) or {}).get("id"),
+                self.settings.registries,
+                clock=self._clock,
+            )
+        except pulling.PullError as problem:
+            raise ConvergeError(str(problem)) from None
+        if fetched:
+            self.fetched.append(reference)
+        return fetched
 
     def _apply(self, plan: planning.Plan, seen: observing.Observation) -> list[Job]:
         """Begin the orders of the plan; no remote call when there are none."""
@@ -337,6 +319,7 @@ class Converge:
             unwell=_unwell(plan),
             named=[spec.name for spec in self.specs if not self.settings.only or spec.name in self.settings.only],
             fetched=list(self.fetched),
+            spans=_spans(self.specs, plan, settings=self.settings),
             status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
         )
         result["todo"] = [word for word in ("starts", "disrupts", "unwell") if result[word]]
@@ -359,6 +342,7 @@ class Converge:
         for job in broken:
             findings, telling = diagnose(job)
             row = result["servers"].setdefault(job.server, {})
+            row.update(host=self.remote.host, failure=failure_text(job), failed_at=job.last("failed").get("t"))
             row["diagnosis"] = {"findings": [finding.as_dict() for finding in findings], "telling": telling}
             result.setdefault("findings", []).extend(finding.as_dict() for finding in findings)
         texts = [failure_text(job) for job in broken] + list(unwell)
@@ -402,19 +386,26 @@ def ahead_lines(host: str, plan: planning.Plan) -> list[str]:
     return [title, *(f"[{host}]   {line}" for line in status.ahead_table(rows))]
 
 
-def pull_progress(advance: Mapping[str, Any]) -> str:
-    """``12 of 20 layers, 3.2 of 9.1 GiB`` from the progress of step ``fetch``."""
-    parts = []
-    if advance.get("layers"):
-        parts.append(f"{advance.get('done') or 0} of {advance['layers']} layers")
-    if advance.get("total"):
-        parts.append(f"{(advance.get('bytes') or 0) / 2**30:.1f} of {advance['total'] / 2**30:.1f} GiB")
-    return ", ".join(parts) or "asking the registry"
-
-
 def _unwell(plan: planning.Plan) -> list[str]:
     """Servers that failed and that nothing will be done about, because nobody declared that they may be restarted."""
     return [server.name for server in plan.servers if server.state == "failed" and server.action == "none"]
+
+
+def _spans(specs: Sequence[Any], plan: planning.Plan, *, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Models of this host that span others: which hosts, what these must agree about, and whether anything is to do."""
+    found = {}
+    for spec in specs:
+        if getattr(spec, "nodes", None) is None or (settings.only and spec.name not in settings.only):
+            continue
+        server = next((item for item in plan.servers if item.name == spec.name), None)
+        action = server.action if server is not None else "none"
+        found[spec.name] = {
+            "hosts": spec.nodes.names,
+            "rank": spec.nodes.place,
+            "key": nodes.key(spec),
+            "todo": (server.deferred or action if server is not None else action) not in IDLE,
+        }
+    return found
 
 
 def _all_findings(plan: planning.Plan) -> list[Finding]:

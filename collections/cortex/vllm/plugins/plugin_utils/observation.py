@@ -52,7 +52,7 @@ def wants_gpus(spec: Any) -> bool:
 
 def wants_network(spec: Any) -> bool:
     """Whether it matters to the declaration which interfaces and adapters the host has."""
-    return getattr(spec, "nccl", None) is not None
+    return getattr(spec, "nccl", None) is not None or getattr(spec, "nodes", None) is not None
 
 
 def mount_sources(spec: Any) -> list[str]:
@@ -339,6 +339,15 @@ class Observation:
     @cached_property
     def by_id(self) -> dict[str, Container]:
         return {container.id: container for container in self.containers}
+
+    @cached_property
+    def labelled(self) -> dict[str, list[Container]]:
+        """Containers by the server that their label names."""
+        found: dict[str, list[Container]] = {}
+        for container in self.containers:
+            if container.server is not None:
+                found.setdefault(container.server, []).append(container)
+        return found
 
     def server(self, name: str) -> Server:
         """What the host keeps about ``name``; an empty record when it knows nothing."""

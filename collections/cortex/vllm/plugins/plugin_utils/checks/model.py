@@ -55,10 +55,18 @@ def check(server: Server) -> Findings:
             yield from _unseen(server, need)
         elif need.on_hub and need.hub_cache is None:
             yield from _no_cache(server, need)
+        elif need.role == "tokenizer" and copied(server.model, need.name):
+            continue  # rendering names the copy instead
         elif entry:
             yield from _problems(server, need, entry)
             yield from _refused(server, need, entry)
     yield from _code(server)
+
+
+def copied(entry: Mapping[str, Any] | None, tokenizer: str | None) -> str | None:
+    """The directory in which cortex.vllm.model put a copy of this tokenizer, beside the weights."""
+    found = (entry or {}).get("tokenizer_copy") or {}
+    return str(found["path"]) if tokenizer and found.get("tokenizer") == tokenizer and found.get("path") else None
 
 
 def _problems(server: Server, need: Need, entry: Mapping[str, Any]) -> Findings:

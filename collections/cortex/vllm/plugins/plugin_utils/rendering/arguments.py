@@ -71,7 +71,7 @@ def arguments(
     if spec.model_kind == "hub":
         revision = (model or {}).get("commit") or spec.revision
         argv += ["--revision", str(revision)] if revision else []
-    argv += ["--tokenizer", spec.tokenizer] if spec.tokenizer else []
+    argv += ["--tokenizer", tokenizer_of(spec, model)] if spec.tokenizer else []
     wanted = {**(more or {}), **spec.engine_args}
     if spec.request_defaults:
         wanted["override_generation_config"] = dict(spec.request_defaults)
@@ -88,6 +88,14 @@ def arguments(
         values={name: item.value for name, item in translated.arguments.items()},
         origins={name: item.declared for name, item in translated.arguments.items()},
     )
+
+
+def tokenizer_of(spec: ServerSpec, model: Mapping[str, Any] | None) -> str:
+    """The declared tokenizer; the copy of it that lies beside the weights where there is one (task ``model``)."""
+    copy = (model or {}).get("tokenizer_copy") or {}
+    if spec.tokenizer and copy.get("path") and copy.get("tokenizer") == spec.tokenizer:
+        return str(copy["path"])
+    return str(spec.tokenizer)
 
 
 def listening(spec: ServerSpec) -> list[str]:

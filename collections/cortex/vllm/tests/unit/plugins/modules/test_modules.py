@@ -12,7 +12,7 @@ import pytest
 from ansible.module_utils import basic
 
 from ansible_collections.cortex.vllm.plugins.module_utils import connection, gpu_details, gpus
-from ansible_collections.cortex.vllm.plugins.modules import _engine, gpu_info, model_info
+from ansible_collections.cortex.vllm.plugins.modules import _engine, gpu_info
 
 
 @pytest.fixture
@@ -75,13 +75,12 @@ def test_apply_without_an_engine_says_what_to_do(run, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-def test_model_info(run, tmp_path):
-    code, answer = run(model_info, model=str(tmp_path))
-    assert code == 0 and answer["status"] == "incomplete" and answer["changed"] is False
-    code, answer = run(model_info, model=str(tmp_path), require=True)
-    assert code == 1 and "is empty" in answer["msg"] and answer["status"] == "incomplete"
-    code, answer = run(model_info, model=str(tmp_path / "none"))
-    assert code == 0 and answer["status"] == "absent"
+def test_the_step_model_looks_without_an_engine(run, tmp_path):
+    entry = {"key": "a", "model": str(tmp_path)}
+    code, answer = run(_engine, check=True, step="model", request={"schema": 1, "do": "look", "models": [entry]})
+    assert code == 0 and answer["models"]["a"]["status"] == "incomplete" and answer["changed"] is False
+    code, answer = run(_engine, step="model", request={"schema": 1, "do": "dance", "models": [entry]})
+    assert code == 1 and "dance" in answer["msg"]
 
 
 def test_gpu_info_names_containers(run, monkeypatch):
