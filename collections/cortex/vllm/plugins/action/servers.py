@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, plan_files, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, nodes, plan_files, spec
 
 
 class ActionModule(_action.ConvergingAction):
@@ -20,6 +20,7 @@ class ActionModule(_action.ConvergingAction):
         "state": {"type": "str", "choices": ["started", "restarted", "stopped", "absent"]},
         "steps": {"type": "list", "elements": "str", "choices": list(converge.STEPS), "default": list(converge.STEPS)},
         "accept": {"type": "list", "elements": "str", "default": []},
+        "together": {"type": "list", "elements": "str", "default": []},
         "pulse": {"type": "bool", "default": False},
         "contract": {"type": "bool", "default": False},
         "plan": {"type": "path"},
@@ -33,6 +34,7 @@ class ActionModule(_action.ConvergingAction):
         self.quiet = not options["steps"]
         defaults = self._task.args.get("defaults") or {}
         written = converge.accepting(self._task.args.get("servers") or {}, defaults, options["accept"])
+        written = nodes.expand(written, defaults, remote.host, lambda host: _action.address_of(host, task_vars))
         specs = spec.load(written, defaults)
         holds = spec.load_holds(self._task.args.get("holds") or [])
         settings = self.settings(
@@ -42,6 +44,8 @@ class ActionModule(_action.ConvergingAction):
             prune=options["prune"],
             state=options["state"],
             steps=tuple(options["steps"]),
+            together=tuple(options["together"]),
+            batch=tuple(task_vars.get("ansible_play_batch") or ()) or None,
             pulse={} if options["pulse"] else None,
             contract=options["contract"],
             holds=tuple(holds),

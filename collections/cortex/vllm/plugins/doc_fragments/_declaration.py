@@ -477,6 +477,47 @@ options:
         - Further variables of NCCL, torch and gloo, checked against what they read.
         type: dict
         default: {}
+  nodes:
+    description:
+    - Hosts of the inventory that the model spans, in the order of their ranks, as a list or with options. The same
+      declaration holds for all of them; parallel sizes are those of the whole.
+    type: dict
+    suboptions:
+      hosts:
+        description:
+        - Hosts of the inventory; the first one is the head, which clients ask.
+        type: list
+        elements: raw
+        required: true
+      rank:
+        description:
+        - Place of this host among them. Decided by the play from the host's name.
+        type: int
+      balancing:
+        description:
+        - 'Who spreads requests over data parallel ranks: V(internal) the head, V(hybrid) somebody else over the hosts
+          and each host over its own, V(external) somebody else over all.'
+        type: str
+        default: internal
+        choices:
+        - internal
+        - hybrid
+        - external
+      backend:
+        description:
+        - 'How the hosts work together: vLLM''s own way (0.11.1 and newer), or a Ray cluster that is started from
+          the same image. V(auto) takes vLLM''s own where the release has it.'
+        type: str
+        default: auto
+        choices:
+        - auto
+        - native
+        - ray
+      port:
+        description:
+        - First of 400 ports, of which each declaration has one.
+        type: int
+        default: 29500
   entrypoint:
     description:
     - 'Program that takes the arguments. Default: the image''s.'
@@ -501,12 +542,14 @@ options:
   prove:
     description:
     - V(image) lets the image's own parser read the command line before anything is stopped, in a one-off container
-      without GPU and network. Once for an image and command line, 10 to 60 seconds.
+      without GPU and network. Once for an image and command line, 10 to 60 seconds. V(model) also lets it load the
+      model's configuration and tokenizer there, with the model mounted read-only. Once for an image and model.
     type: str
     default: none
     choices:
     - none
     - image
+    - model
   probe:
     description:
     - What must be answered before the server counts as ready.

@@ -121,7 +121,12 @@ def until_ready(
     if prober:
         prober.start()
     meter = activity.Meter((inspect.get("State") or {}).get("Pid"))
-    watch = _Watch(engine, ident, prober, reader, ending, meter, wake, emit, begin)
+    fellows = None
+    if probe and probe.get("peers"):
+        from ansible_collections.cortex.vllm.plugins.module_utils import peers
+
+        fellows = peers.Watch(probe["peers"])
+    watch = _Watch(engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows)
     try:
         outcome = watch.wait(timeout, max(timeout, limit or 0), stall, patience)
         now = time.monotonic()
@@ -139,9 +144,10 @@ def until_ready(
 class _Watch:
     """The loop of `until_ready` and what it looks at."""
 
-    def __init__(self, engine, ident, prober, reader, ending, meter, wake, emit, begin):
+    def __init__(self, engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows=None):
         self.engine, self.ident, self.prober, self.reader = engine, ident, prober, reader
         self.ending, self.meter, self.wake, self.emit, self.begin = ending, meter, wake, emit, begin
+        self.fellows = fellows
         self.told = self.extended = False
         self.refused_since = None
 
@@ -228,6 +234,8 @@ class _Watch:
         now, asked = time.monotonic(), self.told and self.refused_since is None
         passed = now - self.begin
         phase = self.reader.phases.phase
+        if self.fellows is not None and self.fellows.gone(now):
+            return self.outcome("probe", self.fellows.message)
         # A server that answers already gets the time its first token may take.
         if passed > timeout and not asked:
             visible = now - max(self.reader.moved, self.meter.read) < VISIBLE

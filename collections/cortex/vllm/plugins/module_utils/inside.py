@@ -31,7 +31,9 @@ DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
-_KEY = re.compile(r"^(version|parser|argv-[0-9a-f]{64})$")
+_KEY = re.compile(r"^(version|parser|plugins|(argv|collective|model)-[0-9a-f]{64})$")
+# Facts by hash: what the key's first word is called in images.json.
+_PROOFS = {"argv": "proved", "model": "models"}
 
 
 def _name(image_id, key):
@@ -81,7 +83,7 @@ def inside(request, params):
         lock = locks.path_of(state_dir, "look-" + _name(image_id, key))
         noted, look = _load(path), request.get("look")
         if noted and noted.get("answer") is not None and not locks.locked(lock):
-            if request.get("keep", True):
+            if request.get("keep", True) and not key.startswith("collective-"):
                 remember(state_dir, image_id, key, noted["answer"])
             return _answer(True, image_id, noted=noted)
         if not (look and noted and noted.get("look") == look) and not locks.locked(lock):
@@ -105,15 +107,21 @@ def remember(state_dir, image_id, key, answer):
     """Put into images.json what every observation of the image is to carry. Raises `OSError`."""
     if answer.get("problem"):
         fact = {key.partition("-")[0] + "_problem": answer["problem"]}
-        if key.startswith("argv-"):
+        if key.partition("-")[0] in ("argv", "collective", "model"):
             return
     elif key == "version":
         fact = {"vllm_version": answer["version"], "source": answer["source"]}
     elif key == "parser":
         # The description itself is large; `observe` reads it where this says so.
         fact = {"parser": _name(image_id, key)}
+    elif key == "plugins":
+        fact = {"plugins": answer["plugins"]}
     else:
-        fact = {"proved": {key.partition("-")[2]: answer.get("error")}}
+        kind, _mark, digest = key.partition("-")
+        said = answer.get("error")
+        if said and answer.get("step"):
+            said = "{0}: {1}".format(answer["step"], said)
+        fact = {_PROOFS[kind]: {digest: said}}
     state.note_images(state_dir, {image_id: fact})
 
 
@@ -141,6 +149,7 @@ class Look:
         self.found, self.script = found, str(request["script"])
         self.limit = float(request.get("limit", 300.0))
         self.keep = request.get("keep", True)
+        self.wants, self.record = request.get("wants") or {}, request.get("record") or {}
         self.params, self.ident = params, uuid.uuid4().hex
         self.name = "cortex-vllm-look-" + _name(found["Id"], key)
         self.started, self.begin = False, time.monotonic()
@@ -160,11 +169,13 @@ class Look:
         try:
             engine = Engine(self.params)
             engine.remove(self.name)  # of a look that was killed: the lock says that none lives
-            engine.create(self.name, body(self.found["Id"], self.script, self.key))
+            engine.create(self.name, body(self.found["Id"], self.script, self.key, self.wants))
             answer = self.read(engine) if self.key == "version" else None
             if answer is None:
                 answer, message = self.ask(engine)
-            if answer is not None and self.keep:
+            if answer is not None and self.key.startswith("collective-"):
+                self.measured(answer)
+            elif answer is not None and self.keep:
                 remember(self.state_dir, self.found["Id"], self.key, answer)
         except EngineError as exc:
             answer, message = None, exc.message
@@ -177,6 +188,13 @@ class Look:
             except EngineError as exc:
                 message = message or "{0} could not be removed: {1}".format(self.name, exc.message)
         self.note({"done": True, "answer": answer, "message": message})
+
+    def measured(self, answer):
+        """A fact of the host: what its GPUs do together, for as long as driver and links stay."""
+        if "arms" not in answer:
+            return
+        content = json.dumps(dict(self.record, arms=answer["arms"], measured_at=time.time()), indent=1, sort_keys=True)
+        files.write_atomic(os.path.join(self.state_dir, "collectives.json"), content.encode("utf-8"), 0o644)
 
     def read(self, engine):
         """The version that the installed files tell; nothing is started for it. None when they do not."""
@@ -243,9 +261,13 @@ def version_files(config):
     ]
 
 
-def body(image_id, script, key):
-    """The one-off container: no network, no GPU, no capability, nothing of the host."""
-    return {
+def body(image_id, script, key, wants=None):
+    """The one-off container: no network, no capability, nothing of the host, and GPUs only where it is about them.
+
+    ``wants``: ``{"host_config": {…}}``, keys of HostConfig that a measurement or a look at a model needs; ``env`` and
+    ``user`` as the server would have them.
+    """
+    made = {
         "Image": image_id,
         "Entrypoint": ["python3"],
         "Cmd": ["-c", script],
@@ -260,3 +282,17 @@ def body(image_id, script, key):
             "RestartPolicy": {"Name": "no"},
         },
     }  # fmt: skip
+    wants = wants or {}
+    wanted = wants.get("host_config") or {}
+    if wanted:
+        made["HostConfig"].update(wanted)
+        # Whatever of the host is seen, is seen to be read.
+        for mount in made["HostConfig"].get("Mounts") or ():
+            mount["ReadOnly"] = True
+        if wanted.get("DeviceRequests"):
+            made["Env"].remove("NVIDIA_VISIBLE_DEVICES=void")
+    if wants.get("user"):
+        made["User"] = wants["user"]
+    own = {entry.partition("=")[0] for entry in made["Env"]}
+    made["Env"] += sorted("{0}={1}".format(*item) for item in (wants.get("env") or {}).items() if item[0] not in own)
+    return made

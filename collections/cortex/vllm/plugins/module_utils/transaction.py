@@ -25,6 +25,9 @@ EVIDENCE_KEPT = 10
 # The engine may be restarting while we roll back: that is no reason to give up.
 PATIENCE = 90.0
 
+# Seconds before one rank of several is started again, because its fellows are not back yet.
+AGAIN = 3.0
+
 
 class StepFailed(Exception):
     """A step failed; ``reason`` as in the journal's ``failed`` event, ``outcome`` what following said, if it ran."""
@@ -57,7 +60,7 @@ def wait_ready(ctx, ident, probe, order):
     ``order``: its ``start_timeout``, and how far that may be put off (``start_limit``, ``stall_timeout``).
     """
     inspect = patiently(ctx.engine.inspect, ident)
-    ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
+    ctx.redactor.add(ours.secrets(inspect))
     timeout = float(order.get("start_timeout") or 600.0)
     outcome = follow.until_ready(
         ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout,
@@ -165,7 +168,17 @@ def set_policy(ctx, ident, policy):
         patiently(ctx.engine.update, ident, {"RestartPolicy": policy})
         return None
     except EngineError as exc:
+        if exc.kind in ("refused", "not_found") and _has_policy(ctx, ident, policy):
+            return None  # Podman cannot change it, and gave it when the container was created
         return "the restart policy could not be set: {0}".format(exc.message)
+
+
+def _has_policy(ctx, ident, policy):
+    try:
+        inspect = ctx.engine.inspect(ident) or {}
+    except EngineError:
+        return False
+    return ((inspect.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") == policy.get("Name")
 
 
 def commit(ctx, outcome, down):
@@ -248,6 +261,26 @@ def roll_back(ctx):
     return good, message
 
 
+def _come_back(ctx, old, probe, timeout):
+    """Wait for the old container. One rank of several goes back at another moment than its fellows: it may have to be
+    started more than once until all of them are there."""
+    until = time.monotonic() + timeout
+    while True:
+        outcome = wait_ready(ctx, old, probe, {"start_timeout": max(until - time.monotonic(), 1.0)})
+        again = outcome.kind in ("exit", "probe") and bool((probe or {}).get("peers"))
+        if not again or time.monotonic() > until - AGAIN:
+            return outcome
+        time.sleep(AGAIN)
+        if outcome.kind == "probe":
+            patiently(ctx.engine.kill, old)
+            patiently(ctx.engine.wait, old, 30)
+        inspect = patiently(ctx.engine.inspect, old)
+        if inspect is None:
+            return outcome
+        if not ours.running(inspect):
+            start(ctx, old)
+
+
 def _restore(ctx, transaction, old):
     """``(good, verified, message)``: the old container under its name, running if it ran, with its policy."""
     inspect = patiently(ctx.engine.inspect, old)
@@ -267,7 +300,7 @@ def _restore(ctx, transaction, old):
     committed = ctx.state.get("committed") or {}
     probe = committed.get("probe") if committed.get("container_id") == old else None
     probe = probe or transaction.get("old_probe")
-    outcome = wait_ready(ctx, old, probe, {"start_timeout": max(float(transaction.get("start_timeout") or 0), 60.0)})
+    outcome = _come_back(ctx, old, probe, max(float(transaction.get("start_timeout") or 0), 60.0))
     if outcome.kind != "ready":
         return False, False, "the old server does not answer either: {0}".format(outcome.message)
     return True, True, set_policy(ctx, old, policy) or ""

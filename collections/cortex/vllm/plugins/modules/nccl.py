@@ -21,7 +21,7 @@ description:
   - Writes them to a file when O(dest) is given. NCCL reads C(/etc/nccl.conf); what is in the environment wins over it.
   - Servers of the collection do not need that file. They take the field C(nccl) of their declaration, and mount a file
     of their own.
-  - Peer to peer is never turned off by itself, unless C(cortex.vllm.nccl_test) measured on this host that it is broken.
+  - Peer to peer is never turned off by itself, unless M(cortex.vllm.nccl_test) measured on this host that it is broken.
 extends_documentation_fragment:
   - cortex.vllm._engine
   - cortex.vllm._attributes

@@ -54,6 +54,14 @@ options:
     type: list
     elements: str
     default: []
+  together:
+    description:
+      - Names of models that span hosts (C(nodes) of a declaration) of which some host begins its part anew. Here their
+        part is restarted too, although nothing differs.
+      - The playbook C(cortex.vllm.site) says it for the model that it converges.
+    type: list
+    elements: str
+    default: []
   prune:
     description:
       - What becomes of our servers on the host that nobody declares any more.
@@ -337,6 +345,12 @@ named:
   returned: when the host was planned
   type: list
   elements: str
+spans:
+  description:
+    - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank),
+      the C(key) that all of them must have in common, and whether there is something C(todo) here.
+  returned: when the host was planned
+  type: dict
 fetched:
   description: Images that were pulled.
   returned: when the host was planned

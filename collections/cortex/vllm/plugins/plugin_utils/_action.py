@@ -24,7 +24,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from . import _pydantic, catalog, converge, following
+from . import _pydantic, catalog, converge, following, nodes
 from .findings import Finding, FindingsError, errors, ordered, text
 from .transport import archive, downloading, pulling, work
 
@@ -318,6 +318,16 @@ def reachable_address(connection: t.Any, task_vars: Mapping[str, t.Any]) -> str:
     if getattr(connection, "transport", "") in {"local", "ansible.builtin.local"}:
         return "127.0.0.1"
     return str(task_vars.get("ansible_host") or task_vars.get("inventory_hostname") or "")
+
+
+def address_of(host: str, task_vars: Mapping[str, t.Any]) -> str | None:
+    """The address of another host of the inventory by which its like reach it; None when it tells none."""
+    try:
+        known = (task_vars.get("hostvars") or {})[host]
+        words = [known.get("vllm_address"), known.get("ansible_host"), host]
+    except Exception:  # a host that is not in the inventory, or whose variables do not template: told as no address
+        return None
+    return next((found for word in words if word and (found := nodes.literal(word))), None)
 
 
 def hub_settings(options: Mapping[str, t.Any], everything: bool = False) -> downloading.Settings:

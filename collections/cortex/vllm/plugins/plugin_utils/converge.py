@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import catalog, inspection, planning, status
+from . import catalog, inspection, nodes, planning, status
 from . import observation as observing
 from .findings import Finding, FindingsError, errors, ordered
 from .following import Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
@@ -51,6 +51,8 @@ class Settings:
     address: str = ""
     pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
+    together: tuple[str, ...] = ()
+    batch: tuple[str, ...] | None = None
     registries: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     contract: bool = False
     holds: tuple[Any, ...] = ()
@@ -222,6 +224,8 @@ class Converge:
             collection_version=settings.collection_version,
             ahead=settings.check_mode,
             now=time.time(),
+            together=list(settings.together),
+            batch=settings.batch,
             check=settings.check_mode,
         )
 
@@ -315,6 +319,7 @@ class Converge:
             unwell=_unwell(plan),
             named=[spec.name for spec in self.specs if not self.settings.only or spec.name in self.settings.only],
             fetched=list(self.fetched),
+            spans=_spans(self.specs, plan, settings=self.settings),
             status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
         )
         result["todo"] = [word for word in ("starts", "disrupts", "unwell") if result[word]]
@@ -337,6 +342,7 @@ class Converge:
         for job in broken:
             findings, telling = diagnose(job)
             row = result["servers"].setdefault(job.server, {})
+            row.update(host=self.remote.host, failure=failure_text(job), failed_at=job.last("failed").get("t"))
             row["diagnosis"] = {"findings": [finding.as_dict() for finding in findings], "telling": telling}
             result.setdefault("findings", []).extend(finding.as_dict() for finding in findings)
         texts = [failure_text(job) for job in broken] + list(unwell)
@@ -383,6 +389,23 @@ def ahead_lines(host: str, plan: planning.Plan) -> list[str]:
 def _unwell(plan: planning.Plan) -> list[str]:
     """Servers that failed and that nothing will be done about, because nobody declared that they may be restarted."""
     return [server.name for server in plan.servers if server.state == "failed" and server.action == "none"]
+
+
+def _spans(specs: Sequence[Any], plan: planning.Plan, *, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Models of this host that span others: which hosts, what these must agree about, and whether anything is to do."""
+    found = {}
+    for spec in specs:
+        if getattr(spec, "nodes", None) is None or (settings.only and spec.name not in settings.only):
+            continue
+        server = next((item for item in plan.servers if item.name == spec.name), None)
+        action = server.action if server is not None else "none"
+        found[spec.name] = {
+            "hosts": spec.nodes.names,
+            "rank": spec.nodes.place,
+            "key": nodes.key(spec),
+            "todo": (server.deferred or action if server is not None else action) not in IDLE,
+        }
+    return found
 
 
 def _all_findings(plan: planning.Plan) -> list[Finding]:

@@ -51,6 +51,8 @@ def world(server: Server) -> int | None:
         return None
     size = server.number("tensor_parallel_size", 1) * server.number("pipeline_parallel_size", 1)
     size *= server.number("prefill_context_parallel_size", 1)
+    if server.spec.nodes is not None:
+        return size * server.number("data_parallel_size", 1) // len(server.spec.nodes.hosts) or None
     nodes = server.number("nnodes", 1)
     if nodes > 1:
         return size // nodes if size % nodes == 0 and server.number("data_parallel_size", 1) == 1 else None

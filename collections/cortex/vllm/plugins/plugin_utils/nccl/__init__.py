@@ -7,14 +7,35 @@
 """How GPUs talk to each other: from what is declared and what a host has to variables, a file and its explanation.
 
 * ``names``: which variables NCCL, torch and gloo read, by release (names.json, written by tools/harvest/nccl);
-* ``facts``: the part of an observation that counts; ``resolve``: what follows; ``text``: the file.
+* ``facts``: the part of an observation that counts; ``resolve``: what follows; ``text``: the file;
+* ``measure``: a program that runs inside of an image; ``judging``: what it is told, and what follows from its answer.
 """
 
 from __future__ import annotations
 
-from .facts import Facts, facts_of
+from .facts import Facts, facts_of, topology_key
+from .judging import CONFIGURED, CONTROL, SIZES, arms, judge, script
 from .names import OWNED, known, near, reader
 from .resolve import Resolution, Setting, resolve
 from .text import CONF, conf
 
-__all__ = ["CONF", "OWNED", "Facts", "Resolution", "Setting", "conf", "facts_of", "known", "near", "reader", "resolve"]
+__all__ = [
+    "CONF",
+    "CONFIGURED",
+    "CONTROL",
+    "OWNED",
+    "SIZES",
+    "Facts",
+    "Resolution",
+    "Setting",
+    "arms",
+    "conf",
+    "facts_of",
+    "judge",
+    "known",
+    "near",
+    "reader",
+    "resolve",
+    "script",
+    "topology_key",
+]

@@ -13,6 +13,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .judging import judge
+
 #: Words of `nvidia-smi topo -m` for a link that is NVLink.
 NVLINK = "NV"
 
@@ -134,8 +136,10 @@ def topology_key(gpus: Mapping[str, Any]) -> str:
 
 
 def valid_measurement(measured: Mapping[str, Any] | None, gpus: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The measurement, if it was made with the driver and topology that the host has now."""
-    return measured if measured and measured.get("key") == topology_key(gpus) else None
+    """The measurement with its verdict, if it was made with the driver and topology that the host has now."""
+    if not measured or measured.get("key") != topology_key(gpus):
+        return None
+    return {**measured, **judge(measured)}
 
 
 def _adapters(hcas: Sequence[Mapping[str, Any]]) -> list[Adapter]:

@@ -37,6 +37,9 @@ from .plan import Plan
 from .prepare import Prepared, assign_gpus, declaration_hash, prepare
 from .saved import deviations, fingerprint
 
+#: Actions that one host of a model cannot do by itself.
+_TOGETHER = frozenset({"create", "replace", "start", "restart"})
+
 
 def plan(specs: Sequence[Any], observation: Observation, options: Options | None = None) -> Plan:
     """Plan one host.
@@ -140,12 +143,13 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
         if missing and ready.spec.image not in result.needs["images"]:
             result.needs["images"].append(ready.spec.image)
     if not starts and not any(finding.code == "container.foreign" for finding in server.findings):
-        server.findings = _softened(server.findings)
+        server.findings = _softened(server.findings, _declared_now(server))
     look = wanted(ready, server.action in {"create", "replace"})
     if look is not None and look not in result.looks:
         result.looks.append(look)
     if server.action in PASSIVE - {"wait"}:
         return
+    server.findings += _alone(server, ready, options)
     if server.action in {"create", "replace", "update"} and ready.rendered is None:
         # Refused by findings, or its image has to be fetched first: nothing can be ordered yet.
         _ordered(server, None, options, salted=False)
@@ -153,6 +157,19 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
     _ordered(server, order(server, ready, options), options, salted=bool((ready.server.committed or {}).get("salt")))
     if server.action in {"create", "replace"}:
         server.secrets = ready.spec.secret_values()
+
+
+def _alone(server: ServerPlan, ready: Prepared, options: Options) -> list[Finding]:
+    """A model that spans hosts changes on all of them side by side, or not at all."""
+    nodes = getattr(ready.spec, "nodes", None)
+    if nodes is None or options.batch is None or server.action not in _TOGETHER:
+        return []
+    missing = [name for name in nodes.names if name not in options.batch]
+    if not missing:
+        return []
+    text = f"{server.action} needs all of its hosts side by side, and {', '.join(missing)} is not in this batch"
+    fix = "Run cortex.vllm.site without --limit, or with all of them; it does models that span hosts by themselves."
+    return [Finding("node.batch", "error", text, field=ready.spec.where("nodes"), fix=fix, server=server.name)]
 
 
 def _ordered(server: ServerPlan, written: dict[str, Any] | None, options: Options, *, salted: bool) -> None:
@@ -164,9 +181,27 @@ def _ordered(server: ServerPlan, written: dict[str, Any] | None, options: Option
         server.order = written
 
 
-def _softened(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors about something that is not going to change only warn."""
-    return [dataclasses.replace(item, severity="warning") if item.severity == "error" else item for item in findings]
+def _softened(findings: Sequence[Finding], changed: Sequence[str] = ()) -> list[Finding]:
+    """Errors about something that is not going to change only warn.
+
+    :param changed: fields that somebody has just declared otherwise; what is wrong about these stays an error, although
+        nothing comes of it: a line that could not be rendered is no difference
+    """
+
+    def stays(item: Finding) -> bool:
+        return any(item.field is not None and item.field.endswith(f"].{name}") for name in changed)
+
+    return [
+        dataclasses.replace(item, severity="warning") if item.severity == "error" and not stays(item) else item
+        for item in findings
+    ]
+
+
+def _declared_now(server: ServerPlan) -> list[str]:
+    """Fields of the declaration that are not what they were."""
+    if server.action not in {"none", ""}:
+        return []
+    return [item.field for item in server.differences if item.cause == "declared"]
 
 
 def _allow(server: ServerPlan, options: Options) -> None:

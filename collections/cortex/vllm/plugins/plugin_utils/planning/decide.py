@@ -102,6 +102,9 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         plan.action, plan.reason = "wait", why
     elif plan.state == wellbeing.FAILED:
         _unwell(plan, ready, code, why)
+    if plan.name in options.together and plan.action in {"none", "wait"} and container is not None:
+        # A rank cannot join a group that runs, and a group does not outlive one of its ranks.
+        plan.action, plan.reason = "restart", "another host of this model starts its part anew"
 
 
 def _changes(compared: Compared, options: Options) -> list[Any]:
@@ -225,8 +228,8 @@ def _stray(plan: ServerPlan, observation: Observation) -> None:
     """Copies that carry our label under another name: told, because they hold ports, GPUs and memory."""
     base = container_name(plan.name)
     usual = {base, f"{base}.new"} | ({f"{base}.kept"} if plan.action != "none" else set())
-    for container in observation.containers:
-        if container.server == plan.name and container.name not in usual:
+    for container in observation.labelled.get(plan.name, ()):
+        if container.name not in usual:
             status = container.state.get("Status") or "unknown"
             fix = f"Remove it when nobody needs it: docker rm -f {container.name}."
             plan.findings.append(

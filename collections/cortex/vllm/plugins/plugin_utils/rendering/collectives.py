@@ -15,7 +15,7 @@ from typing import Any
 from .. import nccl as knowledge
 from ..catalog import Release
 from ..findings import Finding, accepted
-from ..spec import Mount, ServerSpec
+from ..spec import Mount, Nccl, ServerSpec
 
 #: The file inside of the generation.
 FILE = "nccl.conf"
@@ -44,10 +44,17 @@ def collectives(spec: ServerSpec, release: Release, gpus: Sequence[str], host: M
 
     :param host: ``network``, ``gpus`` and ``collectives`` of an observation
     """
-    if spec.nccl is None:
+    if spec.nccl is None and spec.nodes is None:
         return Collectives()
-    facts = knowledge.facts_of(host, gpus, shares_network=spec.network == "host")
-    resolved = knowledge.resolve(spec.nccl, facts, release)
+    nodes = spec.nodes
+    facts = knowledge.facts_of(
+        host,
+        gpus,
+        address=nodes.own.address if nodes is not None else None,
+        nodes=len(nodes.hosts) if nodes is not None else 1,
+        shares_network=spec.network == "host",
+    )
+    resolved = knowledge.resolve(spec.nccl or Nccl(), facts, release)
     findings = [
         Finding(
             code, severity, message, field=spec.where("nccl", *field), fix=fix, server=spec.name,

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,18 @@ _TEMPLATES = _compiled()
 
 
 def launcher(
-    *, back_off: bool = True, seed_cache: bool = True, files: str = MOUNT_FILES, state: str = MOUNT_STATE
+    *,
+    back_off: bool = True,
+    seed_cache: bool = True,
+    before: Sequence[str] = (),
+    files: str = MOUNT_FILES,
+    state: str = MOUNT_STATE,
 ) -> str:
     """The script that exports secrets, counts failed starts, backs off, and becomes the image's own program.
 
     :param back_off: count and wait; only sensible beside a health check, which takes the count away
     :param seed_cache: copy the cache that the image brings into an empty one
+    :param before: a command to run first
     :param files: where the generation is mounted
     :param state: where the writable directory is mounted
     """
@@ -61,6 +69,7 @@ def launcher(
         "launch.sh.j2",
         back_off=back_off,
         seed_cache=seed_cache,
+        before=shlex.join(before),
         files=files,
         state=state,
         first_wait=FIRST_WAIT,

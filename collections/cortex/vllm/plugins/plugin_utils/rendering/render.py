@@ -14,11 +14,12 @@ from typing import Any
 
 from ..catalog import Release
 from ..findings import Finding, accepted
+from ..nodes import Share, divide, peers, share
 from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
 from . import linting
 from .arguments import arguments, inner_address
 from .asking import ask
-from .body import NANO, Process, Rendered, assemble, container_name, owner, restart_policy
+from .body import NANO, Process, Rendered, assemble, container_name, owner, verified_policy
 from .collectives import collectives
 from .environment import environment, gpu_environment
 from .files import HEALTH_TIMEOUT, health_check, launcher
@@ -90,22 +91,25 @@ def render(
     findings: list[Finding] = accepted(release_findings(spec, image), spec.accept)
     program = _program(spec, image, release)
     together = collectives(spec, release, gpus, host)
-    findings += together.findings
-    rendered = arguments(
-        spec, release, entrypoint=program, model=model, more={**together.arguments, **drain(spec, release)}
-    )
+    part = share(spec, release) if spec.nodes is not None else Share()
+    findings += together.findings + accepted(_node_findings(spec, part), spec.accept)
+    more = {**together.arguments, **part.arguments, **drain(spec, release)}
+    rendered = arguments(spec, release, entrypoint=program, model=model, more=more)
+    argv = [] if part.program else rendered.argv
+    program = part.program or program
     findings += rendered.findings
     subject = linting.Subject(spec, release, rendered.values, rendered.origins)
     findings += accepted(linting.lint(subject), spec.accept)
     health = None if spec.headless else _health_url(spec)
-    files = [{"path": "launch.sh", "mode": "0555", "content": launcher(back_off=health is not None)}]
+    script = launcher(back_off=health is not None, before=part.before)
+    files = [{"path": "launch.sh", "mode": "0555", "content": script}]
     if health is not None:
         files.append({"path": "health.sh", "mode": "0555", "content": health_check(health)})
     files += together.files
     inner_port = inner_address(spec)[1]
     process = Process(
         entrypoint=program,
-        argv=rendered.argv,
+        argv=argv,
         env=environment(spec, linting.environment(spec, release) | rendered.environment | together.environment),
         files=files,
         ports=[(address, port, f"{inner_port}/tcp") for address, port in spec.published()],
@@ -123,7 +127,7 @@ def render(
     return Rendered(
         container_name=container_name(spec.name),
         entrypoint=program,
-        argv=rendered.argv,
+        argv=argv,
         env=process.env,
         files=files,
         secret_names=sorted(secrets),
@@ -140,7 +144,7 @@ def render(
         stop_timeout=spec.effective_stop_timeout,
         user=owner(spec, image, findings),
         image=image,
-        verified_restart_policy=restart_policy(spec.restart_policy),
+        verified_restart_policy=verified_policy(spec, host),
         networks=list(spec.networks),
         findings=findings,
     )
@@ -208,7 +212,7 @@ def render_container(
         stop_timeout=spec.stop_timeout,
         user=owner(spec, image, findings) if launched else {"uid": 0, "gid": 0},
         image=image,
-        verified_restart_policy=restart_policy(spec.restart_policy),
+        verified_restart_policy=verified_policy(spec, host),
         networks=list(spec.networks),
         findings=findings,
     )
@@ -220,21 +224,49 @@ def probe(spec: ServerSpec, model: Mapping[str, Any] | None = None, release: Rel
     :param release: decides how abilities beyond a completion are asked for
     """
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spec.bind, spec.bind)
+    # A further rank of a model that spans hosts is ready when the head is: all of them come up, or none.
+    head = spec.nodes.head.address if spec.nodes is not None and spec.headless else None
+    address = head or address
+    silent = spec.headless and not head
+    fellows = peers(spec, release) if spec.nodes is not None and release is not None else []
     config = (model or {}).get("config") or {}
     request = spec.probe.request
     if request == "auto":
-        request = "none" if spec.headless or spec.pools(config.get("architectures")) else "completion"
+        request = "none" if silent or spec.pools(config.get("architectures")) else "completion"
     question = ask(request, spec.served_model_name[0], release) if release is not None else None
     return {
         **({"ask": question} if question is not None else {}),
+        **({"peers": fellows} if fellows else {}),
         "scheme": spec.scheme,
         "address": address,
-        "port": None if spec.headless else spec.server_port,
+        "port": None if silent else spec.server_port,
         "served_name": spec.served_model_name[0],
         "request": request,
         "api_key": "VLLM_API_KEY" if "VLLM_API_KEY" in spec.secret_values() else None,
         "token_timeout": spec.probe.token_timeout,
     }
+
+
+def _node_findings(spec: ServerSpec, part: Share) -> list[Finding]:
+    """What is wrong with how a model is spread over hosts."""
+    if spec.nodes is None:
+        return []
+    findings = []
+    for code, problem, field in (
+        ("node.division", divide(spec).problem, ("nodes",)),
+        ("node.unavailable", part.problem, ("nodes", "backend")),
+    ):
+        if problem is not None:
+            findings.append(
+                Finding(code, "error", problem[0], field=spec.where(*field), fix=problem[1], server=spec.name)
+            )
+    for node in spec.nodes.hosts:
+        if node.address is None and spec.nodes.rank is not None:
+            text = f"the inventory tells no address of {node.host}"
+            fix = "Write vllm_address for it, or nodes: [{host: …, address: …}]"
+            at = spec.where("nodes")
+            findings.append(Finding("node.address", "error", text, field=at, fix=fix, server=spec.name))
+    return findings
 
 
 def drain(spec: ServerSpec, release: Release) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .container import ContainerSpec
 from .describe import fields
 from .holds import Hold
 from .loading import load, load_container, load_holds, load_nccl, merge
+from .nodes import Node, Nodes
 from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
 from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
 
@@ -33,6 +34,8 @@ __all__ = [
     "Hold",
     "Mount",
     "Nccl",
+    "Node",
+    "Nodes",
     "Port",
     "Probe",
     "Secrets",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from .._pydantic import BeforeValidator, Field, field_validator, model_validator
 from .base import Declaration, Texts
 from .collectives import Nccl
+from .nodes import DECIDED, Nodes
 from .parts import Debug, Mount, Probe, looks_secret
 from .values import Address, Integer, Path, Problem, Problems, Seconds, Text
 
@@ -158,6 +159,21 @@ def _request_defaults(value: Any) -> Any:
     return value
 
 
+def _across_hosts(filled: dict[str, Any]) -> dict[str, Any]:
+    """Defaults of a model that spans hosts: the host's network, and the address that the others know."""
+    nodes = filled["nodes"]
+    filled.setdefault("network", "host")
+    hosts = nodes.get("hosts") if isinstance(nodes, dict) else None
+    if filled.get("bind") is None and isinstance(hosts, list) and all(isinstance(item, dict) for item in hosts):
+        addresses = [item.get("address") for item in hosts]
+        own = nodes.get("rank") if nodes.get("balancing", "internal") != "internal" else 0
+        place = own if isinstance(own, int) and 0 <= own < len(addresses) else 0
+        filled["bind"] = addresses[place] or "0.0.0.0"
+    elif filled.get("bind") is None:
+        filled["bind"] = "0.0.0.0"
+    return filled
+
+
 EngineArgs = Annotated[dict[str, Any], BeforeValidator(_engine_args)]
 RequestDefaults = Annotated[dict[str, Any], BeforeValidator(_request_defaults)]
 
@@ -210,6 +226,11 @@ class ServerSpec(Declaration):
         description="How the GPUs of the server talk to each other. What is set is written where NCCL, torch and vLLM "
         "read it; an empty mapping derives everything from the host.",
     )
+    nodes: Nodes | None = Field(
+        default=None,
+        description="Hosts of the inventory that the model spans, in the order of their ranks, as a list or with "
+        "options. The same declaration holds for all of them; parallel sizes are those of the whole.",
+    )
     entrypoint: Texts | None = Field(
         default=None, description="Program that takes the arguments. Default: the image's."
     )
@@ -229,10 +250,12 @@ class ServerSpec(Declaration):
         description="Whether weights are read into the page cache before a running server is stopped, as far as "
         "memory is available.",
     )
-    prove: Literal["none", "image"] = Field(
+    prove: Literal["none", "image", "model"] = Field(
         default="none",
         description="V(image) lets the image's own parser read the command line before anything is stopped, in a "
-        "one-off container without GPU and network. Once for an image and command line, 10 to 60 seconds.",
+        "one-off container without GPU and network. Once for an image and command line, 10 to 60 seconds. V(model) "
+        "also lets it load the model's configuration and tokenizer there, with the model mounted read-only. Once for "
+        "an image and model.",
     )
     probe: Probe = Field(default=Probe(), description="What must be answered before the server counts as ready.")
 
@@ -250,7 +273,7 @@ class ServerSpec(Declaration):
     @field_validator("vllm_version")
     @classmethod
     def _version(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"^v?\d+\.\d+", value):
+        if value is not None and not re.match(r"v?[0-9]{1,6}\.[0-9]{1,6}", value):
             raise Problem(f"{value!r} is not a version", 'Write it as "0.32.0", quoted')
         return value.removeprefix("v") if value else value
 
@@ -273,6 +296,8 @@ class ServerSpec(Declaration):
         model = filled.get("model")
         if filled.get("hub_cache") is None and isinstance(model, str) and not model.startswith("/"):
             filled["hub_cache"] = DEFAULT_HUB_CACHE
+        if filled.get("nodes"):
+            filled = _across_hosts(filled)
         return filled
 
     @model_validator(mode="after")
@@ -288,11 +313,29 @@ class ServerSpec(Declaration):
                     at=("request_defaults",),
                 )
             )
+        problems += self._nodes_fit()
         if self.network == "none":
             problems.append(Problem("leaves the server without any network", "Write bridge or host", at=("network",)))
         if problems:
             raise Problems(problems)
         return self
+
+    def _nodes_fit(self) -> list[Problem]:
+        if self.nodes is None:
+            return []
+        why = "is decided by nodes for each host"
+        problems = [
+            Problem(why, "Delete it", code="argument.reserved", at=("engine_args", name))
+            for name in self.engine_args
+            if name in DECIDED
+        ]
+        if self.network in ("bridge", "none"):
+            text = "keeps the ranks on other hosts out: they talk on ports that nobody knows before"
+            problems.append(Problem(text, "Write network: host, or leave it out", at=("network",)))
+        if self.bind in ("127.0.0.1", "::1"):
+            text = "cannot be asked by the other hosts, which wait for the first token together"
+            problems.append(Problem(text, "Leave it out, or write 0.0.0.0", at=("bind",)))
+        return problems
 
     @property
     def kind(self) -> str:
@@ -307,6 +350,9 @@ class ServerSpec(Declaration):
     @property
     def headless(self) -> bool:
         """Whether this is a further node of a model that another host answers for: it has no port at all."""
+        if self.nodes is not None and self.nodes.place > 0:
+            data = self.engine_args.get("data_parallel_size", self.engine_args.get("dp", 1))
+            return self.nodes.balancing == "internal" or str(data) == "1"
         return self.engine_args.get("headless") is True
 
     @property

@@ -92,11 +92,14 @@ def test_peer_to_peer_is_never_off_by_itself(seen: Any, profile: str) -> None:
 def test_peer_to_peer_is_off_where_it_was_measured_to_be_broken() -> None:
     seen = host("PHB")
     key = topology_key(seen["gpus"])
-    seen["collectives"] = {"key": key, "verdict": "p2p-broken", "message": "wrong sums at 16 MiB"}
+    seen["collectives"] = {
+        "key": key,
+        "arms": {"configured": {"state": "wrong", "message": "9 of 10 sums at 16 MiB"}, "p2p_off": {"state": "ok"}},
+    }
     made = resolved({}, seen)
     assert values(made)["NCCL_P2P_DISABLE"] == "1"
     assert made.arguments == {"disable_custom_all_reduce": True}
-    assert "measured" in nccl.conf(made) and "wrong sums at 16 MiB" in nccl.conf(made)
+    assert "measured" in nccl.conf(made) and "9 of 10 sums at 16 MiB" in nccl.conf(made)
     # Another driver: the measurement holds no more.
     seen["gpus"]["driver"] = "590.1"
     assert "NCCL_P2P_DISABLE" not in values(resolved({}, seen))

@@ -1,0 +1,211 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One model on two hosts, each with its own address, systemd and engine: real vLLM on the CPU, native multi-node."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import time
+import typing as t
+
+import pytest
+
+from .conftest import HERE, KEY, MODEL, ROOT, Machine, _tag, docker, fleet
+
+pytestmark = [pytest.mark.engine, pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
+
+NAMES = ["one", "two"]
+SERVER = "big"
+CONTAINER = f"cortex-vllm-{SERVER}"
+PORT = 8000
+
+
+class Pair:
+    """Two hosts and the inventory that names them; one declaration for both."""
+
+    def __init__(self, folder: t.Any, image: str) -> None:
+        self.folder = folder
+        self.machines = {name: Machine(folder / name, image) for name in NAMES}
+        self.runs = 0
+        self.image = image
+        self.declaration: dict[str, t.Any] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        self.declaration = {
+            "image": self.image,
+            "pull": "never",
+            "model": MODEL,
+            "offline": True,
+            "nodes": list(NAMES),
+            "server_port": PORT,
+            "start_timeout": 400,
+            "engine_args": {"tensor_parallel_size": 2, "max_model_len": 256, "enforce_eager": True},
+            # The image has no compiler; without this the first request fails.
+            "env": {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_KVCACHE_SPACE": "1"},
+            "nccl": {"timeout": 120},
+            "secrets": {"api_key": KEY},
+        }
+
+    def play(self, *arguments: str) -> t.Any:
+        self.runs += 1
+        out = self.folder / f"run-{self.runs:03d}"
+        out.mkdir()
+        hosts = {
+            name: {
+                "ansible_connection": "counted_docker",
+                "ansible_host": machine.name,
+                "ansible_python_interpreter": "/usr/bin/python3",
+                "vllm_address": machine.address,
+            }
+            for name, machine in self.machines.items()
+        }
+        inventory = {"vllm": {"hosts": hosts, "vars": {"vllm_servers": {SERVER: self.declaration}}}}
+        (out / "hosts.yml").write_text(json.dumps(inventory, indent=1))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        environment.update(
+            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
+            ANSIBLE_CONNECTION_PLUGINS=str(HERE / "plugins" / "connection"),
+            ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tests" / "fleet" / "plugins" / "callback"),
+            ANSIBLE_CALLBACKS_ENABLED="results",
+            ANSIBLE_NOCOLOR="1",
+            FLEET_CALLS=str(out / "calls.jsonl"),
+            FLEET_RESULTS=str(out / "results.jsonl"),
+            PYTHONDONTWRITEBYTECODE="1",
+        )
+        begin = time.monotonic()
+        done = subprocess.run(
+            [str(fleet.BIN / "ansible-playbook"), "-i", str(out / "hosts.yml"), str(ROOT / "playbooks" / "site.yml"),
+             *arguments],
+            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", timeout=900, check=False,
+        )  # fmt: skip
+        print(done.stdout)
+        results: dict[str, list[dict[str, t.Any]]] = {}
+        for line in fleet.read_lines(out / "results.jsonl"):
+            results.setdefault(line["host"], []).append(line["result"])
+        calls = fleet.read_lines(out / "calls.jsonl")
+        return fleet.Outcome(done.returncode, done.stdout, time.monotonic() - begin, results, calls)
+
+    def converged(self) -> t.Any:
+        outcome = self.play()
+        assert outcome.code == 0, outcome.text
+        return outcome
+
+    def inspect(self, name: str) -> dict[str, t.Any]:
+        return json.loads(self.machines[name].run("docker", "inspect", CONTAINER))[0]
+
+    def starts(self) -> dict[str, tuple[str, str]]:
+        """Container and start of each rank."""
+        seen = {name: self.inspect(name) for name in NAMES}
+        return {name: (entry["Id"], entry["State"]["StartedAt"]) for name, entry in seen.items()}
+
+    def answer(self) -> tuple[int, t.Any]:
+        """What the head says to another machine."""
+        connection = http.client.HTTPConnection(self.machines["one"].address, PORT, timeout=60)
+        body = json.dumps({"model": SERVER, "prompt": "Hello", "max_tokens": 4})
+        try:
+            connection.request("POST", "/v1/completions", body, {"Authorization": f"Bearer {KEY}",
+                                                                  "Content-Type": "application/json"})  # fmt: skip
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as exc:
+            return 0, str(exc)
+        finally:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Pair]:
+    image, host_image = _tag("tools/vllm-image"), _tag("tools/base-image", "host")
+    model = _tag("tools/tiny-model", image)
+    folder = tmp_path_factory.mktemp("nodes")
+    both = Pair(folder, image)
+    try:
+        for name, machine in both.machines.items():
+            (folder / name).mkdir(exist_ok=True)
+            machine.start(host_image)
+            machine.load(image)
+            machine.run("mkdir", "-p", MODEL)
+            docker("cp", f"{model}/.", f"{machine.name}:{MODEL}")
+        yield both
+    finally:
+        for machine in both.machines.values():
+            machine.remove()
+
+
+def test_one_declaration_becomes_one_model_on_two_hosts(pair: Pair) -> None:
+    outcome = pair.converged()
+    assert outcome.changed == set(NAMES)
+    status, text = pair.answer()
+    assert status == 200 and json.loads(text)["choices"][0]["text"], text
+
+    head, other = pair.inspect("one"), pair.inspect("two")
+    assert "--headless" in other["Config"]["Cmd"] and "--headless" not in head["Config"]["Cmd"]
+    at = other["Config"]["Cmd"].index("--node-rank")
+    assert other["Config"]["Cmd"][at + 1] == "1"
+    for name, entry in (("one", head), ("two", other)):
+        assert f"VLLM_HOST_IP={pair.machines[name].address}" in entry["Config"]["Env"]
+        assert "GLOO_SOCKET_IFNAME=eth0" in entry["Config"]["Env"]
+        assert entry["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+    before = pair.starts()
+    again = pair.converged()
+    assert again.changed == set(), again.text
+    assert {name: again.calls_of(name) for name in NAMES} == {name: ["exec"] for name in NAMES}
+    assert pair.starts() == before
+
+
+def test_half_of_it_is_refused(pair: Pair) -> None:
+    pair.declaration["engine_args"]["max_model_len"] = 300
+    before = pair.starts()
+    outcome = pair.play("--limit", "two")
+    assert outcome.code != 0
+    assert "one is not in this batch" in outcome.text
+    assert pair.starts() == before
+    assert pair.answer()[0] == 200
+    pair.reset()
+
+
+def test_a_killed_rank_is_named_and_the_group_comes_back_as_one(pair: Pair) -> None:
+    before = pair.starts()
+    # By hand, so that the engine does not bring it back.
+    pair.machines["two"].run("docker", "stop", "--time", "5", CONTAINER)
+    outcome = pair.converged()
+    assert outcome.changed == set(NAMES), outcome.text
+    after = pair.starts()
+    assert all(after[name][0] == before[name][0] for name in NAMES), "the same containers"
+    assert all(after[name][1] != before[name][1] for name in NAMES), "both were started anew"
+    assert pair.answer()[0] == 200
+    assert pair.converged().changed == set()
+
+
+def test_a_changed_declaration_replaces_both(pair: Pair) -> None:
+    before = pair.starts()
+    pair.declaration["engine_args"]["max_model_len"] = 300
+    assert pair.converged().changed == set(NAMES)
+    after = pair.starts()
+    assert all(after[name][0] != before[name][0] for name in NAMES)
+    assert pair.answer()[0] == 200
+
+
+def test_what_cannot_start_goes_back_on_both_and_says_who_failed_first(pair: Pair) -> None:
+    pair.converged()
+    before = {name: pair.inspect(name)["Id"] for name in NAMES}
+    # The model has fewer places than this; vLLM refuses it while starting, on every rank.
+    pair.declaration["env"] = {**pair.declaration["env"], "VLLM_CPU_KVCACHE_SPACE": "900"}
+    outcome = pair.play()
+    assert outcome.code != 0
+    assert f"{SERVER}, first on" in outcome.text and "(rank" in outcome.text, outcome.text
+    assert {name: pair.inspect(name)["Id"] for name in NAMES} == before
+    until = time.monotonic() + 60
+    while pair.answer()[0] != 200:
+        assert time.monotonic() < until
+        time.sleep(1)
+    pair.declaration["env"]["VLLM_CPU_KVCACHE_SPACE"] = "1"
+    assert pair.converged().changed == set()
