@@ -157,7 +157,7 @@ def test_one_declaration_becomes_one_model_on_two_hosts(pair: Pair) -> None:
     before = pair.starts()
     again = pair.converged()
     assert again.changed == set(), again.text
-    assert {name: again.calls_of(name) for name in NAMES} == {name: ["exec"] for name in NAMES}
+    assert {name: again.calls_of(name) for name in NAMES} == {name: ["exec"] for name in NAMES}, again.text
     assert pair.starts() == before
 
 
@@ -197,7 +197,7 @@ def test_a_changed_declaration_replaces_both(pair: Pair) -> None:
 def test_what_cannot_start_goes_back_on_both_and_says_who_failed_first(pair: Pair) -> None:
     pair.converged()
     before = {name: pair.inspect(name)["Id"] for name in NAMES}
-    # The model has fewer places than this; vLLM refuses it while starting, on every rank.
+    # No host has as much memory: the rank that sizes the KV cache fails after both have met.
     pair.declaration["env"] = {**pair.declaration["env"], "VLLM_CPU_KVCACHE_SPACE": "900"}
     outcome = pair.play()
     assert outcome.code != 0
