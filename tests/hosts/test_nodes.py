@@ -143,7 +143,8 @@ def test_one_declaration_becomes_one_model_on_two_hosts(pair: Pair) -> None:
     outcome = pair.converged()
     assert outcome.changed == set(NAMES)
     status, text = pair.answer()
-    assert status == 200 and json.loads(text)["choices"][0]["text"], text
+    # Random weights may say nothing that can be read; the tokens are counted all the same.
+    assert status == 200 and json.loads(text)["usage"]["completion_tokens"] > 0, text
 
     head, other = pair.inspect("one"), pair.inspect("two")
     assert "--headless" in other["Config"]["Cmd"] and "--headless" not in head["Config"]["Cmd"]

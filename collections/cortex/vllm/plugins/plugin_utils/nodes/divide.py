@@ -137,7 +137,8 @@ def peers(spec: Any, release: catalog.Release) -> list[dict[str, Any]]:
     """Whom the host of a rank has a connection with.
 
     Ranks of one model join a store of the head's first rank (torch TCPStore), or Ray's head, and ``keep`` that
-    connection for as long as both live. Data parallel ranks only shake hands. A host sees what containers in its network do.
+    connection for as long as both live. Data parallel ranks only shake hands. A host sees what containers in its
+    network do.
     """
     if spec.network != "host":
         return []
