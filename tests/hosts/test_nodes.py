@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One model on two hosts, each with its own address, systemd and engine, by vLLM's native multi-node: real vLLM on the CPU,
-and the stand-in for what real ranks take too long for."""
+"""One model on two hosts, each with its own address, systemd and engine, by vLLM's native multi-node.
+
+With the stand-in, and with real vLLM on the CPU.
+"""
 
 from __future__ import annotations
 
