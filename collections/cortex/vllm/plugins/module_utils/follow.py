@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import activity, logs, ours, probing
+from ansible_collections.cortex.vllm.plugins.module_utils import activity, logs, ours, peers, probing
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 # Everything that happens wakes the loop; these are for what nobody tells of: an engine whose answers stop, time itself.
@@ -121,11 +121,7 @@ def until_ready(
     ending = Ending(engine.clone(WAIT_SLICE + 60), ident, wake)
     ending.start()
     meter = activity.Meter((inspect.get("State") or {}).get("Pid"))
-    fellows = None
-    if probe and probe.get("peers"):
-        from ansible_collections.cortex.vllm.plugins.module_utils import peers
-
-        fellows = peers.Watch(probe["peers"])
+    fellows = peers.Watch(probe["peers"]) if probe and probe.get("peers") else None
     if prober and fellows is None:
         prober.start()
     watch = _Watch(engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows)
