@@ -15,6 +15,7 @@ import os
 import subprocess
 import time
 import typing as t
+import uuid
 
 import pytest
 
@@ -126,10 +127,11 @@ class Pair:
 @pytest.fixture(scope="module", params=["stand-in", pytest.param("vllm", marks=[pytest.mark.e2e, pytest.mark.slow])])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Pair]:
     real = request.param == "vllm"
-    image, host_image = (
-        _tag(*(["tools/vllm-image"] if real else ["tests/standin/build"])),
-        _tag("tools/base-image", "host"),
-    )
+    made = _tag(*(["tools/vllm-image"] if real else ["tests/standin/build"]))
+    # A name of its own: another checkout that builds its images meanwhile would give one of the hosts another one.
+    image = f"cortex-vllm/nodes-{request.param}:{uuid.uuid4().hex[:6]}"
+    docker("tag", made, image)
+    host_image = _tag("tools/base-image", "host")
     folder = tmp_path_factory.mktemp("nodes")
     both = Pair(folder, image)
     try:
@@ -139,13 +141,14 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             machine.load(image)
             if real:
                 machine.run("mkdir", "-p", MODEL)
-                docker("cp", f"{_tag('tools/tiny-model', image)}/.", f"{machine.name}:{MODEL}")
+                docker("cp", f"{_tag('tools/tiny-model', made)}/.", f"{machine.name}:{MODEL}")
             else:
                 machine.put_model(when=[{"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}}])
         yield both
     finally:
         for machine in both.machines.values():
             machine.remove()
+        docker("rmi", image, check=False)
 
 
 def test_one_declaration_becomes_one_model_on_two_hosts(pair: Pair) -> None:
