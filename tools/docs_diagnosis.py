@@ -42,8 +42,7 @@ HEAD = """# What the diagnosis knows
 <!-- Made by tools/docs_diagnosis.py from plugin_utils/diagnosis/rules. Do not edit. -->
 
 A log and an exit state become a cause, the lines it rests on, an explanation and what to change: by
-`cortex.vllm.diagnose`, after every
-failed start, and in `cortex.vllm.ready`. The reader
+`cortex.vllm.diagnose`, after every failed start, and in `cortex.vllm.ready`. The reader
 
 - takes off what carried the log: docker and kubectl timestamps, compose, journald, JSON drivers, colours, Ray,
   torch's rank prefixes;
@@ -52,19 +51,15 @@ failed start, and in `cortex.vllm.ready`. The reader
 - tells requests that failed, warnings that alarm and tracebacks that were survived from the end of a server.
 
 What no rule knows stays `start.unknown`, with the lines that tell most. A log that shows neither an error nor
-readiness is `loading`:
-neither failed nor healthy.
+readiness is `loading`: neither failed nor healthy.
 
 Exit states alone say: 0 after readiness `server.engine-died`, 126 and 127 `image.entrypoint`, 130 and 143
-`server.stopped`,
-132 `host.cpu`, 134 and 139 `start.crashed`, 135 `memory.shm`, 137 `server.killed` or, when the engine says so,
-`memory.oom-killed`.
+`server.stopped`, 132 `host.cpu`, 134 and 139 `start.crashed`, 135 `memory.shm`, 137 `server.killed` or, when the
+engine says so, `memory.oom-killed`.
 
-{count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may
-vary. A code is
-explained in [troubleshooting.md](troubleshooting.md); several rules share one. A *general* rule counts only when no
-telling one fits, a
-*consequence* only when nothing else is known.
+{count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may vary.
+A code is explained in [troubleshooting.md](troubleshooting.md); several rules share one. A *general* rule counts only
+when no telling one fits, a *consequence* only when nothing else is known.
 """
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 
 import pytest
 
@@ -59,3 +60,18 @@ def test_a_held_host_is_passed_by(fleet):
     assert hosts[0].inspect()["Id"] == before[0] and hosts[1].inspect()["Id"] != before[1]
     row = outcome.server("h00", hosts[0].server_name)
     assert row["action"] == "held" and "its disk is copied" in row["reason"]
+
+
+def test_diagnose_prints_why_and_brings_the_evidence(fleet, tmp_path):
+    hosts = fleet(1)
+    hosts.converged()
+    outcome = hosts.play("diagnose", "-e", f"vllm_evidence={tmp_path}")
+    assert outcome.code == 0, outcome.text
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as bundle:
+        names = {name.split("/", 1)[1] for name in bundle.getnames()}
+    container = hosts[0].inspect()["Name"].lstrip("/")
+    folder = f"servers/{container}"
+    assert {f"{folder}/{name}" for name in ("log.txt", "inspect.json", "diagnosis.json", "journal.jsonl")} <= names
+    assert {"summary.txt", "versions.json", "host/gpus.json", "host/engine.json", "attached/plan.json"} <= names
+    assert "is healthy" in outcome.text

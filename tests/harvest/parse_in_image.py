@@ -41,7 +41,14 @@ def shown(value):
     try:
         return flags.plain(value)
     except ValueError:
-        return {"object": type(value).__name__}
+        if isinstance(value, list):
+            return [shown(item) for item in value]
+        # The fields of a configuration that are plain; those that it was given are among them.
+        fields = {}
+        for name, item in getattr(value, "__dict__", {}).items():
+            with contextlib.suppress(ValueError):
+                fields[name] = flags.plain(item)
+        return {"object": type(value).__name__, "fields": fields}
 
 
 defaults = vars(serve.parse_args([]))

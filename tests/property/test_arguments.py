@@ -99,22 +99,31 @@ JSON = st.recursive(
 )
 
 
+WORD = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
+PAIRS = st.dictionaries(WORD, st.integers(0, 99), max_size=3).map(
+    lambda pairs: ",".join(f"{key}={number}" for key, number in pairs.items())
+)
+
+
 def values_of(flag: Flag) -> st.SearchStrategy[Any]:
     """Everything that may be declared for a flag."""
     if flag.is_boolean:
         return st.booleans()
     if flag.choices:
-        one: st.SearchStrategy[Any] = st.sampled_from([choice for choice in flag.choices if choice is not None])
+        one: st.SearchStrategy[Any] = st.sampled_from([choice for choice in flag.choices if str(choice) != "None"])
     else:
         one = {
             "int": st.integers(-(10**9), 10**12),
             "human_int": st.integers(0, 10**9) | st.from_regex(r"[0-9]{1,2}[kKmMgG]", fullmatch=True),
             "float": st.floats(allow_nan=False, allow_infinity=False),
+            "kvs": PAIRS,
+            "name=path": st.builds("{}={}".format, WORD, WORD.map("/adapters/{}".format)),
         }.get(flag.type, TEXT)
     if flag.words:
         one = one | st.sampled_from(flag.words)
     if flag.kind == "json":
-        return st.dictionaries(TEXT, JSON, max_size=3) | st.lists(JSON, max_size=3)
+        mapping = st.dictionaries(TEXT, JSON, max_size=3)
+        return mapping if flag.dest.endswith("_config") else mapping | st.lists(JSON, max_size=3)
     if flag.kind == "list":
         least, most = (flag.nargs, flag.nargs) if isinstance(flag.nargs, int) else (1, 4)
         return st.lists(one, min_size=least, max_size=most)

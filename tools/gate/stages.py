@@ -13,7 +13,7 @@ COLLECTION = ROOT / "collections" / "cortex" / "vllm"
 BRAINS = "collections/cortex/vllm/plugins/plugin_utils"
 VENV = ".venv/bin/"
 #: Folders under tests/ that need a container engine; all others run as part of "pytest".
-ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts")
+ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts", "faults")
 #: Of these, those that only --all runs: whole hosts, each with an engine of its own.
 RARE = ("hosts",)
 #: Of these, those that judge by the clock.

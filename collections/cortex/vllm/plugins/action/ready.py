@@ -8,6 +8,7 @@ import typing as t
 
 from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, probing
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
+from ansible_collections.cortex.vllm.plugins.plugin_utils.rendering import asking
 
 
 class ActionModule(_action.BrainsAction):
@@ -21,6 +22,7 @@ class ActionModule(_action.BrainsAction):
         "server_port": {"type": "int"},
         "address": {"type": "str", "default": "127.0.0.1"},
         "served_model_name": {"type": "str"},
+        "request": {"type": "str", "choices": ["completion", *asking.QUESTIONS]},
         "token": {"type": "bool", "default": True},
         "api_key": {"type": "str", "no_log": True},
         "wait_timeout": {"type": "float", "default": 600.0},
@@ -37,6 +39,8 @@ class ActionModule(_action.BrainsAction):
         _exactly_one(options)
         # A look, not a wait: nothing that check mode left undone can become ready.
         wait = 0.0 if self._task.check_mode else options["wait_timeout"]
+        if options["request"]:
+            options = {**options, "probe": probing.question(remote, options, options["request"])}
         if not options["url"]:
             return probing.wait(remote, options, wait)
         answer = endpoints.wait_ready(
@@ -59,6 +63,18 @@ def _exactly_one(options: t.Mapping[str, t.Any]) -> None:
         said = f"{' and '.join(given)} are given together" if given else "it does not say what to wait for"
         raise FindingsError(
             [Finding("ready.what", "error", said, fix="Give exactly one of `name`, `container_name` and `url`.")]
+        )
+    if options["request"] and (not options["name"] or options["server_port"]):
+        raise FindingsError(
+            [
+                Finding(
+                    "ready.what",
+                    "error",
+                    "goes with `name` only: the release in its image decides how it is asked",
+                    field="request",
+                    fix="Leave it out, or give the `name` of a declared server and nothing else to find it by.",
+                )
+            ]
         )
     if options["api_key"] and not options["url"]:
         raise FindingsError(

@@ -137,7 +137,10 @@ def _expected(expect, answer):
         return str(float(answer["data"][0]["score"]))
     if kind == "tool_call":
         call = answer["choices"][0]["message"]["tool_calls"][0]["function"]
-        if call["name"] != expect["name"] or not isinstance(json.loads(call["arguments"]), dict):
+        # The release sees to the name and to JSON; whether the arguments are an object is the model's wit (0.32 forces
+        # the schema only for strict tools, and a model that was never trained to call any writes a number).
+        json.loads(call["arguments"])
+        if call["name"] != expect["name"]:
             raise ValueError(call["name"])
         return "{0}({1})".format(call["name"], call["arguments"])
     text = str(answer["choices"][0]["text"])

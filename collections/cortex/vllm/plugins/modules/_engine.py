@@ -20,8 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch), V(probe) and V(stock) only read. In check mode the others do nothing, and say
-        so.
+      - The steps V(observe), V(watch), V(probe), V(stock) and V(evidence) only read. In check mode the others do
+        nothing, and say so.
   diff_mode:
     support: none
   idempotent:
@@ -38,6 +38,7 @@ options:
       - fetch
       - probe
       - image
+      - evidence
       - model
       - stock
       - pack
@@ -139,6 +140,10 @@ state:
   description: Whether the container is ready, loading, failed, absent or stopped.
   type: str
   returned: step is V(probe)
+evidence:
+  description: Log, state and inspect of a container, and what our jobs wrote about it, without secrets.
+  type: dict
+  returned: step is V(evidence)
 message:
   description: What there is to say about it.
   type: str
@@ -152,7 +157,7 @@ from ansible_collections.cortex.vllm.plugins.module_utils import connection, fil
 SCHEMA = 1
 STEPS = (
     "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
-    "download",
+    "download", "evidence",
 )  # fmt: skip
 
 
@@ -172,6 +177,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
+    if step == "evidence":
+        from ansible_collections.cortex.vllm.plugins.module_utils import evidence
+
+        return {"evidence": evidence.evidence(request, params)}
     if step == "stock":
         from ansible_collections.cortex.vllm.plugins.module_utils import bundles
 

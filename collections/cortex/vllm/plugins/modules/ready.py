@@ -61,6 +61,13 @@ options:
   served_model_name:
     description: The name that must answer. Without it the declared one, or the first that the server lists.
     type: str
+  request:
+    description:
+      - What the server must be able to do, instead of what was declared as C(probe.request). It is asked as the
+        release in its image wants to be asked, and the answer is checked.
+      - With O(name) only.
+    type: str
+    choices: [completion, json_schema, regex, grammar, choice, tool_call, embedding, score]
   token:
     description: Ask for a token. Otherwise C(/health) is enough, which also answers for a while over a dead engine.
     type: bool
@@ -103,6 +110,12 @@ EXAMPLES = r"""
   cortex.vllm.ready:
     name: chat
     wait_timeout: 900
+
+- name: Prove that it gives structured answers and calls tools
+  cortex.vllm.ready:
+    name: chat
+    request: "{{ item }}"
+  loop: [json_schema, tool_call]
 
 - name: Wait for a server behind a load balancer
   cortex.vllm.ready:

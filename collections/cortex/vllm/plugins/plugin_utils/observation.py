@@ -340,6 +340,15 @@ class Observation:
     def by_id(self) -> dict[str, Container]:
         return {container.id: container for container in self.containers}
 
+    @cached_property
+    def labelled(self) -> dict[str, list[Container]]:
+        """Containers by the server that their label names."""
+        found: dict[str, list[Container]] = {}
+        for container in self.containers:
+            if container.server is not None:
+                found.setdefault(container.server, []).append(container)
+        return found
+
     def server(self, name: str) -> Server:
         """What the host keeps about ``name``; an empty record when it knows nothing."""
         return self.servers.get(name) or Server(name, {})

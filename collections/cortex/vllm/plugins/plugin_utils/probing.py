@@ -15,8 +15,34 @@ from typing import Any
 
 from . import diagnosis, progress
 from .converge import ConvergeError
+from .findings import Finding, FindingsError
 from .following import HEARTBEAT, SLICE, Remote, duration
-from .observation import SCHEMA, container_name
+from .observation import SCHEMA, Observation, container_name, query
+from .rendering.asking import ask
+from .rendering.images import image_facts, release_for
+
+
+def question(remote: Remote, options: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The committed probe of a server with another question, put as the release in its image wants it.
+
+    :param kind: as ``probe.request`` of a declaration
+    :raises FindingsError: nothing was committed for the server
+    """
+    name, state_dir = str(options["name"]), str(options["state_dir"])
+    look = {**query([], state_dir, health=False), "servers": [{"name": name, "container_name": container_name(name)}]}
+    seen = Observation.parse(remote("observe", look).get("observation") or {})
+    committed = seen.server(name).committed or {}
+    probe = committed.get("probe")
+    if not probe:
+        text = f"nothing is known of a server {name} on {remote.host}"
+        fix = "Converge it first, or leave `request` out."
+        raise FindingsError([Finding("ready.what", "error", text, field="request", fix=fix)])
+    entry = seen.image(str(committed.get("image_id") or "")) or {}
+    declared = (committed.get("declaration") or {}).get("vllm_version")
+    release = release_for(image_facts(str(committed.get("image") or ""), entry, declared))
+    plain = {key: value for key, value in probe.items() if key != "ask"}
+    asked = ask(kind, str(probe["served_name"]), release)
+    return {**plain, "request": kind, **({"ask": asked} if asked is not None else {})}
 
 
 def request(options: Mapping[str, Any], budget: float) -> dict[str, Any]:
@@ -24,8 +50,8 @@ def request(options: Mapping[str, Any], budget: float) -> dict[str, Any]:
 
     Without a port the probe that was committed for the server is used, its key included.
     """
-    probe = None
-    if options.get("server_port"):
+    probe = options.get("probe")
+    if probe is None and options.get("server_port"):
         probe = {
             "scheme": "http",
             "address": options.get("address") or "127.0.0.1",
@@ -119,10 +145,13 @@ def _dead(what: str, state: str, answer: Mapping[str, Any], result: dict[str, An
 
 
 def _exit(answer: Mapping[str, Any]) -> str:
+    """How the container ended; one that runs does not answer as it should, and the look says what is wrong."""
     how = answer.get("exit") or {}
     if how.get("oom"):
         return "it was killed because its memory limit was reached"
-    return f"it ended with exit code {how['code']}" if how.get("code") is not None else "it failed"
+    if how.get("code") is not None:
+        return f"it ended with exit code {how['code']}"
+    return "it failed" + (f": {answer['message']}" if answer.get("message") else "")
 
 
 def _percent(answer: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ def _json_or_text(text: str) -> Any:
 
 def _pairs(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    for item in text.split(","):
+    for item in text.split(",") if text else ():  # nothing is none (0.6.0 vllm/engine/arg_utils.py, nullable_kvs)
         key, equals, value = (part.strip() for part in item.lower().partition("="))
         if not equals or key in found:
             raise ValueError(item)
@@ -126,7 +126,8 @@ _TYPES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _type(flag: Flag) -> Callable[[str], Any]:
+def reader(flag: Flag) -> Callable[[str], Any]:
+    """How the release reads one text for an option; the function raises ValueError as vLLM's own does."""
     # type=bool without a value of its own: Python's own truth of a text.
     convert = bool if flag.kind == "bool_value" and flag.nargs is None else _TYPES[flag.type]
 
@@ -150,7 +151,7 @@ def _add(parser: argparse.ArgumentParser, flag: Flag, spellings: list[str]) -> N
             *spellings, action=_Switch, negative=frozenset((flag.negation or "", *flag.negations)), **rest
         )
     else:
-        rest |= {"type": _type(flag), "choices": flag.choices}
+        rest |= {"type": reader(flag), "choices": flag.choices}
         if flag.repeat:
             parser.add_argument(*spellings, action="append", **rest)
         elif flag.nargs == "?":

@@ -87,6 +87,8 @@ def read(given: Any) -> Exit | None:
     """
     if given is None or given == "" or given == {}:
         return None
+    if isinstance(given, Exit):
+        return given
     if isinstance(given, bool):
         raise ValueError("is neither an exit code nor a state")
     if isinstance(given, int):

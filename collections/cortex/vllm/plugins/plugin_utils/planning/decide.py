@@ -225,8 +225,8 @@ def _stray(plan: ServerPlan, observation: Observation) -> None:
     """Copies that carry our label under another name: told, because they hold ports, GPUs and memory."""
     base = container_name(plan.name)
     usual = {base, f"{base}.new"} | ({f"{base}.kept"} if plan.action != "none" else set())
-    for container in observation.containers:
-        if container.server == plan.name and container.name not in usual:
+    for container in observation.labelled.get(plan.name, ()):
+        if container.name not in usual:
             status = container.state.get("Status") or "unknown"
             fix = f"Remove it when nobody needs it: docker rm -f {container.name}."
             plan.findings.append(

@@ -34,6 +34,8 @@ _GUIDED = {"json_schema": "json", "regex": "regex", "grammar": "grammar", "choic
 #: Kinds that a server which only pools cannot answer, and those that only such a server answers.
 GENERATING = ("completion", *_GUIDED, "tool_call")
 POOLING = ("embedding", "score")
+#: All but the plain completion.
+QUESTIONS = (*GENERATING[1:], *POOLING)
 
 
 def ask(kind: str, name: str, release: Release) -> dict[str, Any] | None:

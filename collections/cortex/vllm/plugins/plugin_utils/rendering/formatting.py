@@ -13,13 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..catalog import Flag
+from ..catalog import Flag, parsing
 from ..spec.values import Problem
 
 #: ``image=4,video=1``, as --limit-mm-per-prompt was written up to 0.9.1.
 _PAIRS = re.compile(r"^\w+=\d+(?:,\w+=\d+)*$")
-#: vLLM's integers with a unit (vllm/utils/argparse_utils.py, human_readable_int): 8k is 8000, 8K is 8192.
-_HUMAN_INT = re.compile(r"^-?\d+(?:\.\d+)?[kKmMgGtT]?$")
+#: Types whose texts the parser can refuse.
+_CHECKED = frozenset({"int", "human_int", "float", "kvs", "name=path"})
 
 
 def words(flag: Flag, value: Any, *, negative: bool = False) -> list[str]:
@@ -55,6 +55,8 @@ def scalar(flag: Flag, value: Any) -> str:
             return ",".join(f"{key}={value[key]}" for key in sorted(value))
         if flag.type not in ("name=path", "str", "json", "json|str"):
             raise _wrong("takes one value, not a mapping", f"Write {_what(flag)}")
+        if flag.choices is not None or (flag.type == "name=path" and not {"name", "path"} <= set(value)):
+            raise _wrong(f"takes {_what(flag)}, not {compact(value)}", f"Write {_what(flag)}")
         return compact(value)
     text = repr(value) if isinstance(value, float) else str(value)
     if flag.type == "kvs" and text.startswith("{"):
@@ -64,19 +66,20 @@ def scalar(flag: Flag, value: Any) -> str:
             raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
     if text in flag.words:
         return text
-    if flag.type in ("int", "human_int"):
-        pattern = _HUMAN_INT.pattern if flag.type == "human_int" else r"^-?\d+$"
-        if isinstance(value, float) and value.is_integer():
-            text = str(int(value))
-        if not re.match(pattern, text):
-            raise _wrong(f"takes {_what(flag)}, not {text!r}", f"Write {_what(flag)}")
-    elif flag.type == "float":
+    if flag.nullable and text in ("", "None") and (flag.choices is None or None in flag.choices):
+        return text
+    if flag.type in ("int", "human_int") and isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    if flag.type in _CHECKED:
         try:
-            float(text)
+            parsing.reader(flag)(text)
         except ValueError:
             raise _wrong(f"takes {_what(flag)}, not {text!r}", f"Write {_what(flag)}") from None
-    if flag.choices is not None and text not in {str(choice) for choice in flag.choices}:
-        choices = ", ".join(sorted(str(choice) for choice in flag.choices if choice is not None))
+    # A parser that reads None for "None" never finds the word among its choices, where 0.27 and others list it.
+    nothing = {None, "None"} if flag.nullable else {None}
+    taken = {str(choice) for choice in flag.choices or () if choice not in nothing}
+    if flag.choices is not None and text not in taken:
+        choices = ", ".join(sorted(taken))
         raise Problem(f"{text!r} is not one of the choices", f"Write one of {choices}", code="argument.choice")
     return text
 
@@ -85,15 +88,25 @@ def json_text(flag: Flag, value: Any) -> str:
     """A JSON value as compact text with sorted keys, so that the same declaration always gives the same words."""
     if isinstance(value, str):
         try:
-            parsed = json.loads(value)
+            parsed = _object(flag, json.loads(value))
         except ValueError:
             if _PAIRS.match(value) and flag.name == "--limit-mm-per-prompt":  # its form up to 0.9.1
                 return compact({key: int(number) for key, number in (item.split("=") for item in value.split(","))})
-            if flag.type == "json|str" or value in flag.words:
+            if flag.type == "json|str" or value in flag.words or (flag.nullable and value in ("", "None")):
                 return value
             raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
         return compact(parsed) if isinstance(parsed, (dict, list)) else value
-    return compact(value)
+    return compact(_object(flag, value))
+
+
+def _object(flag: Flag, value: Any) -> Any:
+    """A configuration is a mapping, whoever reads it: its class, or vLLM once it is parsed. To 0.11 a level was one."""
+    if flag.type != "json" or not flag.dest.endswith("_config") or flag.dest == "additional_config":
+        return value
+    level = flag.dest == "compilation_config" and "-O" in flag.aliases and str(value) in ("0", "1", "2", "3")
+    if isinstance(value, Mapping) or value is None or level:
+        return value
+    raise Problem("takes a mapping", "Write a mapping, as YAML", code="argument.shape")
 
 
 def compact(value: Any) -> str:
@@ -155,6 +168,7 @@ def _what(flag: Flag) -> str:
         "float": "a number",
         "json": "a mapping",
         "kvs": "a mapping",
+        "name=path": "name=path, or a mapping with name and path",
     }.get(flag.type, "text")
     return " or ".join([kind, *flag.words]) if flag.choices is None else "one of its choices"
 

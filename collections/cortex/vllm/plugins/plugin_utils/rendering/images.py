@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -152,7 +153,11 @@ def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
         ]
     found = []
     release, exact = catalog.nearest(image.version)
-    if not exact and image.parser is None:
+    if not exact and image.parser is None and _patch_of(image.version, release.version):
+        text = f"vLLM {image.version} is not in the catalogue; its arguments are those of {release.version}: "
+        text += "patch releases have not changed them since 0.14"
+        found.append(dataclasses.replace(finding("release.unknown", text, ""), severity="info", fix=None))
+    elif not exact and image.parser is None:
         why = image.known.get("parser_problem")
         asked = f", and its own parser could not be asked ({why})" if why else ""
         found.append(
@@ -173,6 +178,13 @@ def release_findings(spec: ServerSpec, image: ImageFacts) -> list[Finding]:
             )
         )
     return found
+
+
+def _patch_of(version: str, other: str) -> bool:
+    """Whether two releases are patches of one minor release in which patches change no argument (0.14 and newer)."""
+    key, near = catalog.version_key(version), catalog.version_key(other)
+    same = (*key[0], 0, 0)[:2] == (*near[0], 0, 0)[:2]
+    return same and key[1] >= 0 and near[0] >= (0, 14)
 
 
 def _is_vllm(labels: Mapping[str, str], env: Mapping[str, str]) -> bool:

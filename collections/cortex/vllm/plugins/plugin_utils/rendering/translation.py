@@ -13,6 +13,7 @@ is never dropped for looking unimportant, only where leaving it out means the sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,9 @@ from ..findings import Severity
 from . import reshaping
 from .reshaping import Item, before
 from .tables import has, rows, table
+
+#: ``-O3``, and ``O: 3``.
+_LEVEL = re.compile(r"O([0-3])?")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def translate(arguments: Mapping[str, Any], release: catalog.Release) -> Transla
     work = _Translation(release)
     pending: list[tuple[str, Any]] = []
     for name, value in arguments.items():
-        if release.flag(name) is not None and not _dead(release, name):
+        if release.flag(name) is not None and not _dead(release, name) and not _LEVEL.fullmatch(name):
             work.keep(name, value)
         else:
             pending.append((name, value))
@@ -127,7 +131,7 @@ class _Translation:
 
     def move(self, name: str, value: Any) -> None:
         """Find the words for an argument that the release does not have, by the first table that knows it."""
-        for attempt in (self._renamed, self._valued, self._variable, self._keyed, self._aliased):
+        for attempt in (self._level, self._renamed, self._valued, self._variable, self._keyed, self._aliased):
             if attempt(name, value):
                 return
         if reshaping.reshape(self, name, value) or self._same(name, value):
@@ -141,6 +145,18 @@ class _Translation:
             return
         # Somebody who knows the release says the rest: names that look alike.
         self.note(name, "error", "argument.unknown", "", None)
+
+    def _level(self, name: str, value: Any) -> bool:
+        """``-O3`` is a level of its own from 0.12 on, and was one of compilation before (FlexibleArgumentParser)."""
+        match = _LEVEL.fullmatch(name)
+        if match is None or (match[1] and value is not True):
+            return False
+        new = next((new for new in ("optimization_level", "compilation_config") if self.release.flag(new)), None)
+        if new is None:
+            return False
+        level = match[1] or value
+        self.put(new, int(level) if str(level).isdigit() else level, name)
+        return True
 
     def _renamed(self, name: str, value: Any) -> bool:
         for row in rows()["renames"]:
@@ -222,7 +238,7 @@ def _reasons(release: catalog.Release, name: str) -> Iterator[tuple[str, str, st
     request = table("requests", "field").get(name)
     if request is not None:
         where = request.get("default")
-        fix = f"Write request_defaults: {{{where}: …}}" if where else "Send it with each request"
+        fix = f"Write request_defaults: {{{where}: …}}" if where else request.get("fix", "Send it with each request")
         yield "argument.request", "belongs to requests, not to the server", fix
     if life is not None and before(release, life.first):
         fix = table("newer").get(name, {}).get("fix") or "Delete it, or use a newer image"

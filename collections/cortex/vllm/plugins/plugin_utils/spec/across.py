@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 from ..findings import Finding, accepted
 from .server import ServerSpec
@@ -27,11 +28,27 @@ def check(specs: Sequence[ServerSpec], *, root: str = "vllm_servers") -> list[Fi
     findings: list[Finding] = []
     for spec in specs:
         findings += accepted(_alone(spec, f"{root}[{spec.name}]"), spec.accept)
-    active = [spec for spec in specs if spec.state in _ACTIVE]
-    for first, second in combinations(sorted(active, key=lambda spec: spec.name), 2):
+    active = sorted((spec for spec in specs if spec.state in _ACTIVE), key=lambda spec: spec.name)
+    for first, second in _meeting(active):
         # What two servers do to each other is accepted when both say so.
         findings += accepted(_together(first, second, root), set(first.accept) & set(second.accept))
     return findings
+
+
+def _meeting(specs: Sequence[ServerSpec]) -> Iterator[tuple[ServerSpec, ServerSpec]]:
+    """Pairs that may want the same port or GPU, in order; comparing each with each takes seconds for a thousand."""
+    wanting: dict[Any, list[int]] = {}
+    greedy: list[int] = []
+    others: list[int] = []
+    for place, spec in enumerate(specs):
+        ports = {("port", port) for _address, port in spec.published()}
+        for key in ports | {("gpu", item) for item in spec.gpus.items}:
+            wanting.setdefault(key, []).append(place)
+        if spec.gpus:
+            (greedy if spec.gpus.kind == "all" else others).append(place)
+    pairs = {pair for places in wanting.values() for pair in combinations(places, 2)}
+    pairs |= set(combinations(greedy, 2)) | {(min(one, two), max(one, two)) for one in greedy for two in others}
+    yield from ((specs[one], specs[two]) for one, two in sorted(pairs))
 
 
 def _alone(spec: ServerSpec, path: str) -> Iterator[Finding]:

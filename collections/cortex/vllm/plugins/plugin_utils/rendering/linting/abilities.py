@@ -50,7 +50,7 @@ def _tools(subject: Subject) -> Findings:
         fix = f"Write tool_call_parser: {', '.join(subject.release.tool_parsers) or 'hermes'}"
         yield subject.about("tools.parser", "error", text, fix, "enable_auto_tool_choice")
     if parser and not auto:
-        text = "has no effect without enable_auto_tool_choice: true; only named tools can be called"
+        text = "without enable_auto_tool_choice: true only tools that a request names are called"
         yield subject.about("tools.parser", "warning", text, "Write enable_auto_tool_choice: true", "tool_call_parser")
     yield from _known(subject, "tool_call_parser", "tool_parser_plugin", subject.release.tool_parsers, "tools.parser")
 
@@ -104,9 +104,9 @@ def _quantization(subject: Subject) -> Findings:
     """The declared method; what the weights themselves name is for a check that has seen them."""
     release, value = subject.release, subject.value("quantization")
     flag = release.flag("quantization")
-    if not isinstance(value, str) or not release.quantization or (flag is not None and flag.choices):
+    if value is None or not release.quantization or (flag is not None and flag.choices):
         return
-    method = value.strip().lower()
+    method = str(value).strip().lower()
     # vllm/config/model.py _verify_quantization: underscores are taken for hyphens where the method has them.
     if method in ("", "none", "null") or {method, method.replace("_", "-")} & set(release.quantization):
         return
@@ -138,6 +138,11 @@ def _probe(subject: Subject) -> Findings:
     elif request == "score" and score_path(subject.release) is None:
         text = f"{subject.version} has no scores"
         yield subject.finding("probe.unavailable", "error", text, "Use a newer image, or request: embedding", *place)
+    elif request == "tool_call" and not subject.older("0.14") and not subject.value("tool_call_parser"):
+        # 0.14.1 vllm/entrypoints/openai/serving_chat.py, 0.32.0 vllm/renderers/online_renderer.py: named tools too.
+        text = f"{subject.version} calls no tool without tool_call_parser, not even one that the request names"
+        known = ", ".join(subject.release.tool_parsers) or "hermes"
+        yield subject.finding("probe.unavailable", "error", text, f"Write tool_call_parser: {known}", *place)
     elif request in GENERATING and spec.pools():
         text = "the server only pools, so that it generates nothing"
         yield subject.finding("probe.unavailable", "error", text, "Write request: embedding or score", *place)

@@ -29,8 +29,11 @@ def check(subject: Subject) -> Findings:
     wanted, name = _wanted(subject)
     if not wanted:
         return
-    method = wanted.get("method")
-    model = wanted.get("model")
+    method, model = wanted.get("method"), wanted.get("model")
+    for key, value in (("method", method), ("model", model)):
+        if value is not None and not isinstance(value, str):
+            yield subject.about("speculation.method", "error", f"{key} is not text", f"Write {key}: a name", name)
+            return
     if method is None and model is None:
         text = "says neither which method nor which model drafts"
         yield subject.about("speculation.method", "error", text, "Write method: ngram, or model", name)

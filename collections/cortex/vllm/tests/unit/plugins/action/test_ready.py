@@ -55,6 +55,52 @@ def test_a_port_makes_a_probe(play: t.Any) -> None:
     assert played.request(0)["container_name"] == "mine"
 
 
+def committed(version: str) -> dict[str, t.Any]:
+    """What a host answers that runs ``chat`` from an image of this release."""
+    probe = {"scheme": "http", "address": "127.0.0.1", "port": 8001, "served_name": "c", "request": "completion",
+             "api_key": "VLLM_API_KEY", "token_timeout": 9.0, "ask": {"path": "/old"}}  # fmt: skip
+    record = {"probe": probe, "image": "vllm:x", "image_id": "sha256:1", "declaration": {}}
+    images = {"sha256:1": {"id": "sha256:1", "config": {}, "known": {"vllm_version": version, "source": "metadata"}}}
+    state = {"schema": 1, "server": "chat", "committed": record, "transaction": None, "history": []}
+    entry = {"state": state, "state_hash": "1", "problem": None, "lock": {"held": False, "pid": None}, "job": None}
+    nothing = {"containers": [], "models": {}, "paths": {}, "ports": {}, "gpus": None}
+    known = {"host": {"time": 0.0}, "engine": {"status": "ok"}, "images": images, "servers": {"chat": entry}}
+    return {"observation": {"schema": 1, "salt": "s", **nothing, **known}}
+
+
+@pytest.mark.parametrize(
+    "version, request_, said",
+    [("0.32.0", "regex", "structured_outputs"), ("0.10.2", "regex", "guided_regex"), ("0.32.0", "tool_call", "tools")],
+)
+def test_an_ability_is_asked_as_the_release_wants_it(play: t.Any, version: str, request_: str, said: str) -> None:
+    played = play(ready, [committed(version), READY], name="chat", request=request_)
+
+    assert played.run()["remote_calls"] == 2
+
+    probe = played.request(1)["probe"]
+    assert said in probe["ask"]["body"] and probe["ask"]["body"]["model"] == "c"
+    # All else is what was committed: the port, and the name of the key, which stays on the host.
+    assert (probe["port"], probe["api_key"], probe["request"]) == (8001, "VLLM_API_KEY", request_)
+
+
+def test_a_plain_completion_is_asked_instead_of_the_declared_ability(play: t.Any) -> None:
+    played = play(ready, [committed("0.32.0"), READY], name="chat", request="completion")
+
+    played.run()
+
+    assert "ask" not in played.request(1)["probe"]
+
+
+@pytest.mark.parametrize(
+    "args", [{"url": "http://h"}, {"container_name": "mine"}, {"name": "chat", "server_port": 1}, {"name": "other"}]
+)
+def test_an_ability_needs_a_server_that_is_known(play: t.Any, args: dict[str, t.Any]) -> None:
+    played = play(ready, [committed("0.32.0")], request="regex", **args)
+
+    with pytest.raises(AnsibleActionFail, match="goes with `name` only|nothing is known of a server other"):
+        played.run()
+
+
 def test_death_ends_at_once_with_the_log(play: t.Any) -> None:
     dead = {"state": "failed", "exit": {"code": 1, "oom": False, "error": ""}, "log": ["ValueError: it is broken"]}
     played = play(ready, [loading(), dead], name="chat")

@@ -57,7 +57,7 @@ def answers(monkeypatch):
         (TOOL, call("report", '{"ok": true}'), 'report({"ok": true})'),
         (TOOL, call("other", "{}"), None),
         (TOOL, call("report", "{"), None),
-        (TOOL, call("report", "3"), None),
+        (TOOL, call("report", "3"), "report(3)"),
         (TOOL, {"choices": [{"message": {"content": "I report", "tool_calls": None}}]}, None),
         ({"kind": "embedding"}, {"data": [{"embedding": [0.1, 2]}]}, "2 numbers"),
         ({"kind": "embedding"}, {"data": [{"embedding": []}]}, None),

@@ -118,6 +118,8 @@ def test_rendered_to_what_the_release_reads(version: str, fields: dict[str, Any]
         ("0.32.0", {"engine_args": {"quantization": "of-a-plugin"}}, "write accept: [model.quantization]"),
         ("0.32.0", {"engine_args": {"enable_auto_tool_choice": True}}, "error tools.parser"),
         ("0.32.0", {"engine_args": {"tool_call_parser": "hermes"}}, "warning tools.parser"),
+        ("0.14.1", {"probe": {"request": "tool_call"}}, "error probe.unavailable: vllm_servers[chat].probe.request: "
+         "vLLM 0.14.1 calls no tool without tool_call_parser"),
         ("0.32.0", {"engine_args": {"enable_auto_tool_choice": True, "tool_call_parser": "x"}}, "no parser 'x'"),
         ("0.32.0", {"engine_args": {"reasoning_parser": "x"}}, "error reasoning.parser"),
         ("0.32.0", {"engine_args": {"structured_outputs_config": {"backend": "x"}}}, "structured-outputs.backend"),

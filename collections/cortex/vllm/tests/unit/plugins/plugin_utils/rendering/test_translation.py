@@ -139,7 +139,7 @@ def test_an_argument_that_was_a_variable(version: str, value: str, expected: str
         ("0.9.0", {"runner": "pooling"}, "argument.newer", "Write convert: embed"),
         ("0.7.3", {"speculative_config": {"method": "mtp"}}, "argument.newer", "Write speculative_model"),
         ("0.32.0", {"temperature": 0.7}, "argument.request", "Write request_defaults: {temperature: …}"),
-        ("0.32.0", {"best_of": 2}, "argument.request", "Send it with each request"),
+        ("0.32.0", {"best_of": 2}, "argument.request", "ask for n answers and choose"),
         ("0.32.0", {"max_tokens": 2}, "argument.request", "Write request_defaults: {max_new_tokens: …}"),
         ("0.20.2", {"spec_tokens": 3, "num_speculative_tokens": 2}, "argument.twice", "Write one of them"),
         ("0.20.2", {"speculative_config": {"method": "ngram"}, "spec_method": "x"}, "argument.twice", "says the same"),
