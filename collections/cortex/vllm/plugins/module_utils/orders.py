@@ -175,9 +175,9 @@ class ServerRun:
 
     def create_new(self):
         order = self.order
+        # Its restart policy is `no` until it is proven (vLLM's crash loops never end by themselves), but on an engine
+        # that could not change it later.
         body = dict(order["body"])
-        # Until it is proven nothing may restart it: vLLM's crash loops never end by themselves.
-        body["HostConfig"] = dict(body.get("HostConfig") or {}, **transaction.NEVER)
         name = order["container_name"] + ".new"
         self.emit("creating")
         self._look_ahead(body)
@@ -276,6 +276,8 @@ class ServerRun:
         for key in ("generation", "body", "probe", "verified_restart_policy"):
             if entry.get(key) is None:
                 entry[key] = (committed or {}).get(key)
+        if (committed or {}).get("adopted") and committed.get("container_id") == ident:
+            entry["adopted"] = True
         entry["committed_at"] = round(time.time(), 3)
         entry["ready_seconds"] = (committed or {}).get("ready_seconds") if seconds is None else round(seconds, 3)
         self.state["committed"] = entry

@@ -60,7 +60,7 @@ def wait_ready(ctx, ident, probe, order):
     ``order``: its ``start_timeout``, and how far that may be put off (``start_limit``, ``stall_timeout``).
     """
     inspect = patiently(ctx.engine.inspect, ident)
-    ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
+    ctx.redactor.add(ours.secrets(inspect))
     timeout = float(order.get("start_timeout") or 600.0)
     outcome = follow.until_ready(
         ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout,
@@ -168,7 +168,17 @@ def set_policy(ctx, ident, policy):
         patiently(ctx.engine.update, ident, {"RestartPolicy": policy})
         return None
     except EngineError as exc:
+        if exc.kind in ("refused", "not_found") and _has_policy(ctx, ident, policy):
+            return None  # Podman cannot change it, and gave it when the container was created
         return "the restart policy could not be set: {0}".format(exc.message)
+
+
+def _has_policy(ctx, ident, policy):
+    try:
+        inspect = ctx.engine.inspect(ident) or {}
+    except EngineError:
+        return False
+    return ((inspect.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") == policy.get("Name")
 
 
 def commit(ctx, outcome, down):
@@ -232,7 +242,7 @@ def roll_back(ctx):
     good, verified, message = True, False, ""
     try:
         if new:
-            patiently(ctx.engine.remove, new)
+            _out_of_the_way(ctx, new)
         if old:
             good, verified, message = _restore(ctx, transaction, old)
     except EngineError as exc:
@@ -269,6 +279,21 @@ def _come_back(ctx, old, probe, timeout):
             return outcome
         if not ours.running(inspect):
             start(ctx, old)
+
+
+def _out_of_the_way(ctx, new):
+    """Remove the new container. One that cannot be removed must not keep the old one away: it is ended and moved."""
+    try:
+        patiently(ctx.engine.remove, new)
+        return
+    except EngineError:
+        if not ctx.state["transaction"].get("old_container_id"):
+            raise
+    for step in (lambda: ctx.engine.kill(new), lambda: ctx.engine.rename(new, ctx.order["container_name"] + ".failed")):
+        try:
+            step()
+        except EngineError:
+            pass  # it does not run, or is gone by now: what follows shows it
 
 
 def _restore(ctx, transaction, old):
