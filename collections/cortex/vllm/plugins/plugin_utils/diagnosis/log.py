@@ -17,7 +17,7 @@ from .prefixes import bare
 #: ``(Worker_TP0 pid=83)``, ``(VllmWorker rank=1 pid=83)``, ``(RayWorkerWrapper pid=83, ip=10.0.0.2)``, ``[rank0]:``
 #: (vllm/logging_utils/formatter.py and vllm/utils decorate_logs; ray; torch's hook for uncaught exceptions).
 _PROCESS = re.compile(
-    r"^(?:\((?P<name>[A-Za-z]\w*(?:[-_. ]\w+)*?)?(?:[ ,]*(?:rank|dp|tp|pp|ep)=\d+)*,?"
+    r"^(?:\((?P<name>[A-Za-z_]\w*(?:[-_. ]\w+)*?)?(?:[ ,]*(?:rank|dp|tp|pp|ep)=\d+)*,?"
     r"\s*pid=(?P<pid>\d+)(?:, ip=(?P<ip>[\d.a-f:]+))?\)"
     r"|\((?P<bare>(?:APIServer|ApiServer|EngineCore|VllmWorker|Worker|DPCoordinator|raylet|autoscaler)[\w-]*)\)"
     r"|\[(?P<rank>(?:rank ?|default)\d+)\]:?)\s?"
@@ -25,9 +25,16 @@ _PROCESS = re.compile(
 #: ``ERROR 11-22 11:50:13 [core.py:12] text``; 0.6: ``ERROR 11-22 11:50:13 core.py:12] text``; 0.11 with debug:
 #: ``[v1/engine/core.py:12]``; Ray: ``INFO worker.py:1841 -- text``.
 _LEVEL = re.compile(
-    r"^(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL) (?:(?P<time>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? )?"
+    r"^(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL) (?:(?P<time>\d\d-\d\d \d\d:\d\d(?::\d\d)?)(?:[.,]\d+)? )?"
     r"(?:\S* )?\[?(?:\.\.\.)?(?P<file>[\w./-]+\.py):(?P<line>\d+)(?:\]| --) ?"
 )
+#: Whoever carries a log may write anything before a line; where vLLM's own begins shows by this (0.6 … 0.33).
+_CORE = re.compile(
+    r"\(\w[\w-]*(?: \w+=\d+)* pid=\d+\) "
+    r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d(?::\d\d)? \[?\S+\.py:\d+\]"
+)
+#: Carriers' own prefixes are short, and no words of a sentence.
+_CARRIER = re.compile(r"^[\s|>]*(?:[\[\]\w.:/@|>()+-]+[\s|>]+){1,7}$|^[\s|>]+$")
 _REPEATED = re.compile(r" *\[repeated \d+x across (?:the )?cluster\].*$")
 _GROUP = re.compile(r"^\s*(?:\+-+\s?(?:\d+ -+)?|\|\s{0,2})+(?=\S|\s{2}|$)")
 _TRACEBACK = re.compile(r"^(?:Exception Group )?Traceback \(most recent call last\)")
@@ -42,7 +49,7 @@ _EXCEPTION = re.compile(
 _ARGPARSE = re.compile(r"^[\w./ -]+: error: (?P<text>.+)$")
 #: docker, podman and compose: what the engine itself says.
 _DAEMON = re.compile(
-    r"(?:Error response from daemon:? ?|docker: (?!Error response)"
+    r"(?:Error response from daemon:? ?|Cannot start service \S+: |docker: (?!Error response)"
     r"|^Error: (?=OCI runtime error|crun|runc|creating|unable to)"
     r"|(?=nvidia-container-cli: ))(?P<text>.+)$"
 )
@@ -166,6 +173,9 @@ def parse(raw: Iterable[str]) -> list[Line]:
 def line_of(text: str) -> Line:
     """One bare line with the prefixes that vLLM, Ray and torch write taken off."""
     process = level = file = time = place = ""
+    core = None if text[:1] in "(" else _CORE.search(text[:160])
+    if core and core.start() and _CARRIER.match(text[: core.start()]):
+        text = text[core.start() :]
     for _layer in range(4):  # Ray puts its own around vLLM's
         found = _PROCESS.match(text)
         if found:
@@ -306,12 +316,18 @@ def _read(
             frames.append(text.strip())
             position += 1
         if position >= len(indexes):
-            return None, position  # cut off before it says what it is
+            return _announced(lines, indexes, begin, frames), position  # cut off before it says what it is
         match = _HEAD.match(text)
         if match is None:
             return None, position
     elif not text.startswith((" ", "\t")):
         match = _EXCEPTION.match(text)
+        if match is None and (said := _IN_A_WORKER.match(text)):  # the message stands before its traceback
+            return _announced(lines, indexes, position + 1, [], said["text"]), position + 1
+        while match and begin and lines[indexes[begin - 1]].text.startswith("  ") and position - begin < 60:
+            begin -= 1  # a log of which only the end is there may begin within a traceback
+        frames = [lines[indexes[item]].text.strip() for item in range(begin, position)]
+        begin = position
     if match is None:
         return None, position + 1
     at = indexes[position]
@@ -337,6 +353,26 @@ def _read(
         ),
         position,
     )
+
+
+#: V0's workers log the message first (executor/multiproc_worker_utils.py).
+_IN_A_WORKER = re.compile(
+    r"^(?:Exception in worker \S+ while processing method \w+: )(?P<text>.+?),? Traceback \(most recent call last\):$"
+)
+
+
+def _announced(
+    lines: Sequence[Line], indexes: Sequence[int], begin: int, frames: Sequence[str], text: str = ""
+) -> Fault | None:
+    """What ``logger.exception`` wrote before a traceback, when the traceback itself is cut off."""
+    line = lines[indexes[begin - 1]] if begin else None
+    if line is None or line.level != "ERROR" or line.file not in FATAL_FILES:
+        return None
+    text = text or line.text.strip()
+    if WRAPPERS.search(text) or NOISE.search(text) or " failed to start" in text or text.startswith("File "):
+        return None
+    at = indexes[begin - 1]
+    return Fault("Error", text, (text,), index=at, begin=at, frames=tuple(frames), process=line.process)
 
 
 def _continuation(lines: Sequence[Line], indexes: Sequence[int], position: int) -> tuple[list[str], int]:

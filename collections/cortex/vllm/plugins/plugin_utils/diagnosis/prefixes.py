@@ -38,6 +38,8 @@ _SECONDS = re.compile(r"^ {0,6}\d{1,6}\.\d\d (?=\S)")
 _COMPOSE = re.compile(r"^(?P<service>[A-Za-z0-9][\w.@-]{0,120}?)\s*\|(?:\s|$)")
 #: kubectl logs --prefix: ``[pod/vllm-0/server] text``.
 _POD = re.compile(r"^\[pod/(?P<service>[\w./-]+)\]\s")
+#: A log quoted in mail or Markdown.
+_QUOTED = re.compile(r"^(?:> ){1,3}")
 #: journalctl, in its short and ISO forms, and syslog: ``Nov 26 23:51:08 host docker[812]: text``.
 _JOURNAL = re.compile(
     r"^(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)?"
@@ -74,6 +76,7 @@ def _without(text: str) -> tuple[str, str]:
             text = inner
             continue
         found = _JOURNAL.match(text) or _TIMESTAMP.match(text) or _POD.match(text) or _SECONDS.match(text)
+        found = found or _QUOTED.match(text)
         if found is None and not _OWN.match(text):
             found = _COMPOSE.match(text)
         if found is None:
