@@ -13,9 +13,9 @@ COLLECTION = ROOT / "collections" / "cortex" / "vllm"
 BRAINS = "collections/cortex/vllm/plugins/plugin_utils"
 VENV = ".venv/bin/"
 #: Folders under tests/ that need a container engine; all others run as part of "pytest".
-ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts")
-#: Of these, those that only --all runs: whole hosts, each with an engine of its own.
-RARE = ("hosts",)
+ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts", "faults", "podman")
+#: Of these, those that only --all runs: whole hosts, each with an engine of its own, and another engine.
+RARE = ("hosts", "faults", "podman")
 #: Of these, those that judge by the clock.
 ALONE = ("e2e", "fleet")
 #: Lines of the brains that unit and property tests must reach, in percent.
@@ -56,6 +56,10 @@ def interpreter(minimum: tuple[int, int]) -> str | None:
         if found and subprocess.run([found, "-c", check], capture_output=True, check=False).returncode == 0:
             return None
     return "no Python {}.{} here".format(*minimum)
+
+
+def no_podman() -> str | None:
+    return None if shutil.which("podman") else "no podman here (apt-get install podman catatonit runc)"
 
 
 def no_newer_core() -> str | None:
@@ -178,7 +182,8 @@ def engine_stages(level: int) -> list[Stage]:
             command = (("tools/base-image", "host"), *command)
         limit = 1800 if level < ALL else 3600
         smallest = ALL if name in RARE else DEFAULT
-        found.append(Stage(name, command, needs=needs, level=smallest, alone=name in ALONE, limit=limit))
+        skip = no_podman if name == "podman" else (lambda: None)
+        found.append(Stage(name, command, needs=needs, level=smallest, alone=name in ALONE, limit=limit, skip=skip))
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     for scenario in scenarios:
         found.append(

@@ -542,12 +542,14 @@ options:
   prove:
     description:
     - V(image) lets the image's own parser read the command line before anything is stopped, in a one-off container
-      without GPU and network. Once for an image and command line, 10 to 60 seconds.
+      without GPU and network. Once for an image and command line, 10 to 60 seconds. V(model) also lets it load the
+      model's configuration and tokenizer there, with the model mounted read-only. Once for an image and model.
     type: str
     default: none
     choices:
     - none
     - image
+    - model
   probe:
     description:
     - What must be answered before the server counts as ready.

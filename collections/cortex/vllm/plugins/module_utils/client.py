@@ -187,6 +187,16 @@ class Engine:
         """Create a container from a raw body; returns its id."""
         return self._call(self._api.create_container_from_config, body, name)["Id"]
 
+    def network(self, name):
+        """Whether there is a network of this name or id."""
+        try:
+            self._call(self._api.inspect_network, name)
+            return True
+        except EngineError as exc:
+            if exc.kind == "not_found":
+                return False
+            raise
+
     def connect(self, network, ident, config):
         """Connect a container to one more network."""
         self._post("/networks/{0}/connect", network, {"Container": ident, "EndpointConfig": config})

@@ -31,7 +31,9 @@ DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
-_KEY = re.compile(r"^(version|parser|(argv|collective)-[0-9a-f]{64})$")
+_KEY = re.compile(r"^(version|parser|plugins|(argv|collective|model)-[0-9a-f]{64})$")
+# Facts by hash: what the key's first word is called in images.json.
+_PROOFS = {"argv": "proved", "model": "models"}
 
 
 def _name(image_id, key):
@@ -105,15 +107,21 @@ def remember(state_dir, image_id, key, answer):
     """Put into images.json what every observation of the image is to carry. Raises `OSError`."""
     if answer.get("problem"):
         fact = {key.partition("-")[0] + "_problem": answer["problem"]}
-        if key.startswith(("argv-", "collective-")):
+        if key.partition("-")[0] in ("argv", "collective", "model"):
             return
     elif key == "version":
         fact = {"vllm_version": answer["version"], "source": answer["source"]}
     elif key == "parser":
         # The description itself is large; `observe` reads it where this says so.
         fact = {"parser": _name(image_id, key)}
+    elif key == "plugins":
+        fact = {"plugins": answer["plugins"]}
     else:
-        fact = {"proved": {key.partition("-")[2]: answer.get("error")}}
+        kind, _mark, digest = key.partition("-")
+        said = answer.get("error")
+        if said and answer.get("step"):
+            said = "{0}: {1}".format(answer["step"], said)
+        fact = {_PROOFS[kind]: {digest: said}}
     state.note_images(state_dir, {image_id: fact})
 
 
@@ -256,7 +264,8 @@ def version_files(config):
 def body(image_id, script, key, wants=None):
     """The one-off container: no network, no capability, nothing of the host, and GPUs only where it is about them.
 
-    ``wants``: ``{"host_config": {…}}``, keys of HostConfig that a measurement needs.
+    ``wants``: ``{"host_config": {…}}``, keys of HostConfig that a measurement or a look at a model needs; ``env`` and
+    ``user`` as the server would have them.
     """
     made = {
         "Image": image_id,
@@ -273,9 +282,17 @@ def body(image_id, script, key, wants=None):
             "RestartPolicy": {"Name": "no"},
         },
     }  # fmt: skip
-    wanted = (wants or {}).get("host_config") or {}
+    wants = wants or {}
+    wanted = wants.get("host_config") or {}
     if wanted:
         made["HostConfig"].update(wanted)
+        # Whatever of the host is seen, is seen to be read.
+        for mount in made["HostConfig"].get("Mounts") or ():
+            mount["ReadOnly"] = True
         if wanted.get("DeviceRequests"):
             made["Env"].remove("NVIDIA_VISIBLE_DEVICES=void")
+    if wants.get("user"):
+        made["User"] = wants["user"]
+    own = {entry.partition("=")[0] for entry in made["Env"]}
+    made["Env"] += sorted("{0}={1}".format(*item) for item in (wants.get("env") or {}).items() if item[0] not in own)
     return made

@@ -153,13 +153,34 @@ class ServerRun:
             raise StepFailed("create", "a container named {0} exists and is not ours; rename or remove it".format(name))
         self.engine.remove(inspect["Id"])
 
+    def _look_ahead(self, body):
+        """What engines say only at the start, when the old one is stopped: networks and devices. In their words."""
+        config = body.get("HostConfig") or {}
+        wanted = [config.get("NetworkMode") or ""]
+        wanted += [item["name"] if isinstance(item, dict) else item for item in self.order.get("networks") or []]
+        for name in wanted:
+            if name in ("", "default", "bridge", "host", "none") or ":" in name:
+                continue
+            if not patiently(self.engine.network, name):
+                raise StepFailed(
+                    "create", "the engine refused to create the container: network {0} not found".format(name)
+                )
+        for device in config.get("Devices") or []:
+            path = device.get("PathOnHost") or ""
+            if path and not os.path.exists(path):
+                text = (
+                    "the engine refused to create the container: error gathering device information while adding custom"
+                )
+                raise StepFailed("create", '{0} device "{1}": no such file or directory'.format(text, path))
+
     def create_new(self):
         order = self.order
+        # Its restart policy is `no` until it is proven (vLLM's crash loops never end by themselves), but on an engine
+        # that could not change it later.
         body = dict(order["body"])
-        # Until it is proven nothing may restart it: vLLM's crash loops never end by themselves.
-        body["HostConfig"] = dict(body.get("HostConfig") or {}, **transaction.NEVER)
         name = order["container_name"] + ".new"
         self.emit("creating")
+        self._look_ahead(body)
         try:
             self.clear_name(name)
             ident = self.engine.create(name, body)

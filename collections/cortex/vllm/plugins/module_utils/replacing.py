@@ -76,10 +76,15 @@ def warm(ctx):
 def replace(ctx, old):
     """Create, or replace ``old``; ``(result, message)``. Raises `StepFailed` and `EngineError` before the stop only."""
     order = ctx.order
-    ctx.write_files()
-    new = ctx.create_new()
     committed = ctx.state.get("committed") or {}
     old_id = old["Id"] if old else None
+    ctx.write_files()
+    try:
+        new = ctx.create_new()
+    except (StepFailed, EngineError):
+        # Nothing has been touched, and nothing is left: the files of the new generation hold its secrets.
+        _forget_generation(ctx, old)
+        raise
     try:
         if old:
             ctx.clear_name(ctx.kept_name)
@@ -101,6 +106,7 @@ def replace(ctx, old):
         # Nothing has been stopped: take the new one away again and everything is as it was.
         ctx.engine.remove(new)
         ctx.state["transaction"] = None
+        _forget_generation(ctx, old)
         if isinstance(exc, OSError):
             raise StepFailed("files", files.explain(exc, ctx.server_dir))
         raise StepFailed(getattr(exc, "reason", "create"), exc.message)
@@ -123,6 +129,13 @@ def replace(ctx, old):
     if old and good:
         return "rolled_back", message
     return "failed", "{0}; {1}".format(message, text) if text else message
+
+
+def _forget_generation(ctx, old):
+    """Remove what was written for a container that will not be; what the old one mounts stays."""
+    committed = (ctx.state.get("committed") or {}).get("generation")
+    mounted = os.path.basename(ours.generation_dir(old) or "") or None
+    files.prune_generations(ctx.server_dir, {committed, mounted})
 
 
 def _put_aside(ctx, old, down):

@@ -120,12 +120,13 @@ def note_images(state_dir, facts):
         merged = dict(known)
         for ident, added in facts.items():
             entry = dict(merged.get(ident) or {}, **added)
-            if "proved" in added:
-                proved = dict((merged.get(ident) or {}).get("proved") or {})
-                for digest in added["proved"]:
-                    proved.pop(digest, None)
-                proved.update(added["proved"])
-                entry["proved"] = dict(list(proved.items())[-PROOFS:])
+            for kind in ("proved", "models"):
+                if kind in added:
+                    proved = dict((merged.get(ident) or {}).get(kind) or {})
+                    for digest in added[kind]:
+                        proved.pop(digest, None)
+                    proved.update(added[kind])
+                    entry[kind] = dict(list(proved.items())[-PROOFS:])
             merged[ident] = entry
         if merged != known:
             content = json.dumps(merged, indent=1).encode("utf-8")

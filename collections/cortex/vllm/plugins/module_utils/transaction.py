@@ -168,7 +168,17 @@ def set_policy(ctx, ident, policy):
         patiently(ctx.engine.update, ident, {"RestartPolicy": policy})
         return None
     except EngineError as exc:
+        if exc.kind in ("refused", "not_found") and _has_policy(ctx, ident, policy):
+            return None  # Podman cannot change it, and gave it when the container was created
         return "the restart policy could not be set: {0}".format(exc.message)
+
+
+def _has_policy(ctx, ident, policy):
+    try:
+        inspect = ctx.engine.inspect(ident) or {}
+    except EngineError:
+        return False
+    return ((inspect.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") == policy.get("Name")
 
 
 def commit(ctx, outcome, down):

@@ -80,13 +80,20 @@ def podman_hides(name: str, reported: Any, planned: Any) -> bool:
     )
 
 
+#: containers-common, `pids_limit`.
+PODMAN_PIDS_LIMIT = 2048
+
+
 def forget_podman(planned: dict[str, Any], actual: dict[str, Any], body: Mapping[str, Any]) -> None:
     """Drop what podman's Docker API cannot show from both flat views (seen with 4.3).
 
     Device requests are never reported, an image's health check is not shown with the image, a stop timeout that nobody
-    asked for reads 0, and every container gets two limits of its own.
+    asked for reads 0, and every container gets limits of its own: open files, processes of the user, and processes
+    (`pids_limit` of containers.conf, 2048 where nobody changed it).
     """
     hidden = set()
+    if planned.get("pids_limit") is None and actual.get("pids_limit") == PODMAN_PIDS_LIMIT:
+        hidden.add("pids_limit")
     if not any(name.startswith("gpus") for name in actual):
         hidden |= {name for name in planned if name.startswith("gpus")}
     if not body.get("Healthcheck"):

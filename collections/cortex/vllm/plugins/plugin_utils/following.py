@@ -256,11 +256,49 @@ def follow(
 def diagnose(job: Job) -> tuple[list[Finding], list[str]]:
     """Findings and telling log lines of a failed job, from the log that the target saved."""
     failed = job.last("failed")
-    if not failed.get("log") and not failed.get("exit"):
+    if not failed:
         return [], []
-    verdict = diagnosis.diagnose(list(failed.get("log") or ()), failed.get("exit"))
-    found = [dataclasses.replace(finding, server=job.server) for finding in verdict.findings]
-    return found, list(verdict.telling)
+    found: list[Finding] = []
+    telling: list[str] = []
+    if failed.get("log") or failed.get("exit"):
+        verdict = diagnosis.diagnose(list(failed.get("log") or ()), failed.get("exit"))
+        found, telling = list(verdict.findings), list(verdict.telling)
+    if not any(finding.severity == "error" and finding.code not in UNSURE for finding in found):
+        # No word of the log: then what the host saw is the cause.
+        found = by_reason(str(failed.get("reason") or ""), str(failed.get("message") or "")) or found
+    return [dataclasses.replace(finding, server=job.server) for finding in found], telling
+
+
+#: Codes that say that the log does not tell the cause.
+UNSURE = frozenset({"start.unknown", "server.killed", "server.stopped"})
+
+
+def by_reason(reason: str, message: str) -> list[Finding]:
+    """Findings from why the hands gave up (``failed`` of the journal), where no log tells; may be empty."""
+    if reason in {"create", "start", "files"}:
+        # The engine's and the system's own words are known to the diagnosis as they are to a start that they refused.
+        verdict = diagnosis.diagnose([], {"code": 128, "oom": False, "error": message, "seconds": None})
+        known = [finding for finding in verdict.findings if finding.code not in UNSURE]
+        if reason == "files" and all(finding.code == "engine.refused" for finding in known):
+            return [Finding("host.files", "error", message, fix="Mend what the message names, and converge again.")]
+        return known
+    if reason == "timeout":
+        moved = "nothing has moved" in message
+        fix = "Read the last lines of its log: it waits for something that does not come."
+        return [Finding("start.stalled" if moved else "start.timeout", "error", message, fix=fix if moved else LONGER)]
+    if reason == "probe":
+        fix = "See what it answers: the declared name, key and kind of request (`probe`) must be its own."
+        return [Finding("probe.failed", "error", message, fix=fix)]
+    if reason == "stop":
+        return [
+            Finding("server.stop-failed", "error", message, fix="See what the engine says; restart the engine.")
+        ]
+    if reason == "lock":
+        return [Finding("server.locked", "error", message, fix="Wait until the other job is over, and converge again.")]
+    return []
+
+
+LONGER = "Give it more start_timeout if its phases go on, or see at which phase it stands."
 
 
 def failure_text(job: Job) -> str:

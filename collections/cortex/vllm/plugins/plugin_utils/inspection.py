@@ -38,6 +38,8 @@ class Look:
     :ivar version: the declared release of vLLM
     :ivar argv: command line to be proven; None asks for what the image is
     :ivar program: ``serve`` or ``api_server``, with ``argv``
+    :ivar model: what is asked about a model, as canonical JSON (:func:`model_question`)
+    :ivar plugins: asks for what is installed beside vLLM
     """
 
     ref: str
@@ -45,6 +47,8 @@ class Look:
     version: str | None = None
     argv: tuple[str, ...] | None = None
     program: str = "serve"
+    model: str | None = None
+    plugins: bool = False
 
 
 def question(image: ImageFacts) -> str | None:
@@ -115,7 +119,11 @@ def answered(
         entry = next((dict(item) for item in seen.images.values() if item and item.get("id") == wanted.image_id), None)
         if entry is None:
             continue
-        if wanted.argv is None:
+        if wanted.plugins:
+            ask_plugins(remote, state_dir, wanted.ref, entry, clock=clock)
+        elif wanted.model is not None:
+            prove_model(remote, state_dir, wanted.ref, entry, wanted.model, clock=clock)
+        elif wanted.argv is None:
             look(remote, state_dir, wanted.ref, entry, wanted.version, clock=clock)
         else:
             prove(remote, state_dir, wanted.ref, entry, wanted.argv, wanted.program, clock=clock)
@@ -157,6 +165,56 @@ def prove(
     entry["known"] = known
 
 
+def ask_plugins(
+    remote: Remote,
+    state_dir: str,
+    ref: str,
+    entry: dict[str, Any],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Ask what is installed beside vLLM, and put it into ``known`` of the entry."""
+    answer, why = ask(remote, state_dir, ref, entry, "plugins", inside.script("plugins"), clock=clock)
+    known = dict(entry.get("known") or {})
+    if answer is None or answer.get("problem"):
+        known["plugins_problem"] = str((answer or {}).get("problem") or why or "it gave no answer")
+    else:
+        known["plugins"] = list(answer.get("plugins") or ())
+    entry["known"] = known
+
+
+def model_key(asked: str) -> str:
+    """The hash by which a host remembers that an image loaded what belongs to a model."""
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def prove_model(
+    remote: Remote,
+    state_dir: str,
+    ref: str,
+    entry: dict[str, Any],
+    asked: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Let the image load configuration and tokenizer, and put what it says into ``known`` of the entry.
+
+    :param asked: canonical JSON of ``question``, ``wants`` and what identifies the files
+    """
+    wanted, key, known = json.loads(asked), model_key(asked), dict(entry.get("known") or {})
+    script = inside.script("model", **wanted["question"])
+    more = {"wants": wanted["wants"]}
+    answer, why = ask(remote, state_dir, ref, entry, f"model-{key}", script, clock=clock, more=more)
+    if answer is None or answer.get("problem"):
+        problem = str((answer or {}).get("problem") or why or "it gave no answer")
+        known["unproven"] = {**(known.get("unproven") or {}), key: problem}
+    else:
+        said = answer.get("error")
+        text = f"{answer['step']}: {said}" if said and answer.get("step") else said
+        known["models"] = {**(known.get("models") or {}), key: text}
+    entry["known"] = known
+
+
 def ask(
     remote: Remote,
     state_dir: str,
@@ -189,9 +247,13 @@ def ask(
         "budget": SLICE,
         **(more or {}),
     }
-    kind = key.partition("-")[0]
-    questions = {"version": "which vLLM it has", "parser": "for its arguments", "collective": "to sum over its GPUs"}
-    what = questions.get(kind, "whether it takes these arguments")
+    what = {
+        "version": "which vLLM it has",
+        "parser": "for its arguments",
+        "plugins": "for its plugins",
+        "model": "to load configuration and tokenizer",
+        "collective": "to sum over its GPUs",
+    }.get(key.partition("-")[0], "whether it takes these arguments")
     begin, said = clock(), False
     while True:
         answer = remote("image", request)

@@ -41,6 +41,13 @@ def has_plugin(image: Mapping[str, Any] | None) -> bool | None:
     return None if plugins is None else any(PLUGIN in str(name).lower() for name in plugins)
 
 
+def asks_for_plugins(model: Mapping[str, Any] | None, version: str | None, known: Mapping[str, Any]) -> bool:
+    """Whether it must be known what is installed beside vLLM: for GGUF since 0.24."""
+    if (model or {}).get("format") != "gguf" or version is None or _key(version) < LEFT:
+        return False
+    return "plugins" not in known and "plugins_problem" not in known
+
+
 def _release(server: Server, model: Mapping[str, Any], key: tuple[int, ...]) -> Findings:
     version, severity = server.release.version, "error" if server.exact else "warning"
     if key >= LEFT:

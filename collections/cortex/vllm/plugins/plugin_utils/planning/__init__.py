@@ -143,7 +143,7 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
         if missing and ready.spec.image not in result.needs["images"]:
             result.needs["images"].append(ready.spec.image)
     if not starts and not any(finding.code == "container.foreign" for finding in server.findings):
-        server.findings = _softened(server.findings)
+        server.findings = _softened(server.findings, _declared_now(server))
     look = wanted(ready, server.action in {"create", "replace"})
     if look is not None and look not in result.looks:
         result.looks.append(look)
@@ -181,9 +181,27 @@ def _ordered(server: ServerPlan, written: dict[str, Any] | None, options: Option
         server.order = written
 
 
-def _softened(findings: Sequence[Finding]) -> list[Finding]:
-    """Errors about something that is not going to change only warn."""
-    return [dataclasses.replace(item, severity="warning") if item.severity == "error" else item for item in findings]
+def _softened(findings: Sequence[Finding], changed: Sequence[str] = ()) -> list[Finding]:
+    """Errors about something that is not going to change only warn.
+
+    :param changed: fields that somebody has just declared otherwise; what is wrong about these stays an error, although
+        nothing comes of it: a line that could not be rendered is no difference
+    """
+
+    def stays(item: Finding) -> bool:
+        return any(item.field is not None and item.field.endswith(f"].{name}") for name in changed)
+
+    return [
+        dataclasses.replace(item, severity="warning") if item.severity == "error" and not stays(item) else item
+        for item in findings
+    ]
+
+
+def _declared_now(server: ServerPlan) -> list[str]:
+    """Fields of the declaration that are not what they were."""
+    if server.action not in {"none", ""}:
+        return []
+    return [item.field for item in server.differences if item.cause == "declared"]
 
 
 def _allow(server: ServerPlan, options: Options) -> None:

@@ -102,7 +102,21 @@ def compare_all(ready: Prepared, observation: Observation) -> Compared:
         # What a person changed in place shows as "drift" of the container too: told once, as declared.
         own = {item.field for item in result.declared} | {item.field for item in result.body}
         result.drift = [item for item in result.drift if item.field not in own]
+    if engine == "podman":
+        result.declared, result.rendered, result.drift, result.body = (
+            [_on_podman(item) for item in part]
+            for part in (result.declared, result.rendered, result.drift, result.body)
+        )
     return result
+
+
+def _on_podman(item: Difference) -> Difference:
+    """Its Docker API changes no living container (4.3 has no /update), and a limit of processes that nobody declared is
+    an administrator's default: a replacement would bring the same one back.
+    """
+    if item.field == "pids_limit" and item.after is None:
+        return dataclasses.replace(item, kind="cosmetic")
+    return dataclasses.replace(item, kind="replace") if item.kind == "in_place" else item
 
 
 def _same_container(item: Difference) -> Difference:

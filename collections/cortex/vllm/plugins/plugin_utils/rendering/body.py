@@ -154,6 +154,31 @@ def restart_policy(name: str) -> dict[str, Any]:
     return {"Name": name, "MaximumRetryCount": 0}
 
 
+def verified_policy(spec: Declaration, host: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The policy of a container that has proven itself.
+
+    Podman has no daemon: after a boot podman-restart.service starts what has the policy `always`, and nothing of
+    `unless-stopped` (podman 4.3, contrib/systemd). Both are one otherwise (libpod/define/container.go).
+    """
+    name = spec.restart_policy
+    return restart_policy("always" if engine_name(host) == "podman" and name == "unless-stopped" else name)
+
+
+def created_policy(spec: Declaration, host: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The policy that a container is created with: none until it has proven itself, where that can be changed later.
+
+    Podman's Docker API cannot change a container (4.3: no /update). What fails there is removed by the job, which ends
+    the restarts too.
+    """
+    return verified_policy(spec, host) if engine_name(host) == "podman" else restart_policy("no")
+
+
+def engine_name(host: Mapping[str, Any] | None) -> str | None:
+    """``docker`` or ``podman``, from what was observed."""
+    engine = (host or {}).get("engine")
+    return engine.get("name") if isinstance(engine, Mapping) else engine
+
+
 def _body(
     spec: Declaration,
     image: ImageFacts,
@@ -194,7 +219,7 @@ def _host_config(
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": spec.network,
-        "RestartPolicy": restart_policy("no"),
+        "RestartPolicy": created_policy(spec, host),
         "Init": spec.init,
         "IpcMode": spec.ipc,
         "CapDrop": ["ALL"],
@@ -235,8 +260,6 @@ def _device_request(spec: Declaration, gpus: Sequence[str], host: Mapping[str, A
 
     podman knows only CDI (names as ``nvidia-ctk cdi generate`` makes them).
     """
-    engine = (host or {}).get("engine")
-    name = engine.get("name") if isinstance(engine, Mapping) else engine
-    if spec.gpu_access == "cdi" or (spec.gpu_access == "auto" and name == "podman"):
+    if spec.gpu_access == "cdi" or (spec.gpu_access == "auto" and engine_name(host) == "podman"):
         return {"Driver": "cdi", "Count": 0, "DeviceIDs": [f"nvidia.com/gpu={uuid}" for uuid in gpus]}
     return {"Driver": "nvidia", "Count": 0, "DeviceIDs": list(gpus), "Capabilities": [["gpu"]]}

@@ -19,7 +19,7 @@ from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
 from . import linting
 from .arguments import arguments, inner_address
 from .asking import ask
-from .body import NANO, Process, Rendered, assemble, container_name, owner, restart_policy
+from .body import NANO, Process, Rendered, assemble, container_name, owner, verified_policy
 from .collectives import collectives
 from .environment import environment, gpu_environment
 from .files import HEALTH_TIMEOUT, health_check, launcher
@@ -144,7 +144,7 @@ def render(
         stop_timeout=spec.effective_stop_timeout,
         user=owner(spec, image, findings),
         image=image,
-        verified_restart_policy=restart_policy(spec.restart_policy),
+        verified_restart_policy=verified_policy(spec, host),
         networks=list(spec.networks),
         findings=findings,
     )
@@ -212,7 +212,7 @@ def render_container(
         stop_timeout=spec.stop_timeout,
         user=owner(spec, image, findings) if launched else {"uid": 0, "gid": 0},
         image=image,
-        verified_restart_policy=restart_policy(spec.restart_policy),
+        verified_restart_policy=verified_policy(spec, host),
         networks=list(spec.networks),
         findings=findings,
     )

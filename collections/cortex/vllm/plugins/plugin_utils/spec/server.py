@@ -250,10 +250,12 @@ class ServerSpec(Declaration):
         description="Whether weights are read into the page cache before a running server is stopped, as far as "
         "memory is available.",
     )
-    prove: Literal["none", "image"] = Field(
+    prove: Literal["none", "image", "model"] = Field(
         default="none",
         description="V(image) lets the image's own parser read the command line before anything is stopped, in a "
-        "one-off container without GPU and network. Once for an image and command line, 10 to 60 seconds.",
+        "one-off container without GPU and network. Once for an image and command line, 10 to 60 seconds. V(model) "
+        "also lets it load the model's configuration and tokenizer there, with the model mounted read-only. Once for "
+        "an image and model.",
     )
     probe: Probe = Field(default=Probe(), description="What must be answered before the server counts as ready.")
 

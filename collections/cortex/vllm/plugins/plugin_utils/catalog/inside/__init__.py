@@ -19,6 +19,8 @@ from pathlib import Path
 
 #: In the order in which they may import each other.
 MODULES = ("flags", "stubs", "environment_variables", "parsers", "questions")
+#: Of questions that import less of vLLM, or nothing.
+FEWER = {"version": ("questions",), "plugins": ("questions",), "model": ("models", "questions")}
 #: The longest that Linux passes as one argument is 128 KiB (MAX_ARG_STRLEN, include/uapi/linux/binfmts.h).
 LONGEST = 128 * 1024 - 1
 
@@ -45,12 +47,11 @@ def _sources(*names: str) -> str:
 def script(question: str, **asked: object) -> str:
     """The program that answers a question in an image.
 
-    :param question: ``version``, ``parser`` or ``argv``
+    :param question: ``version``, ``parser``, ``argv``, ``plugins`` or ``model``
     :param asked: what goes with it, see ``questions.py``
     :raises ValueError: when it becomes longer than an argument may be
     """
-    # The version needs nothing imported, and so none of the files that import.
-    sources = _sources("questions") if question == "version" else _sources(*MODULES)
+    sources = _sources(*FEWER.get(question, MODULES))
     text = f"SOURCES = {sources!r}\nQUESTION = {json.dumps({'question': question, **asked})!r}\n{_START}"
     if len(text.encode()) > LONGEST:
         raise ValueError(f"the arguments are too long to be asked about ({len(text.encode())} bytes)")

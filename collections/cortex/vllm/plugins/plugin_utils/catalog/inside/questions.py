@@ -6,7 +6,8 @@
 """Answers one question about the vLLM that is installed here, as JSON in the file named by ``CORTEX_ANSWER``.
 
 ``version``: which one; imports nothing of it. ``parser``: its options and environment variables. ``argv``: what its own
-parser says to a command line.
+parser says to a command line. ``plugins``: what is installed beside it. ``model``: whether it can load a model's
+configuration and tokenizer.
 """
 
 from __future__ import annotations
@@ -55,6 +56,18 @@ def version() -> str:
 def _packages(distribution: importlib.metadata.Distribution) -> set[Path]:
     files = distribution.files or []
     return {Path(str(distribution.locate_file(f))).parent for f in files if str(f) == "vllm/__init__.py"}
+
+
+def plugins() -> list[str]:
+    """Distributions that plug into vLLM, as ``name version`` (entry points of the groups ``vllm.*_plugins``)."""
+    found = set()
+    for distribution in importlib.metadata.distributions():
+        groups = {entry.group for entry in distribution.entry_points}
+        # vLLM itself has some, under whatever name it was built.
+        own = distribution.metadata["Name"] == "vllm" or (tree() / "vllm") in _packages(distribution)
+        if not own and any(group.startswith("vllm.") and group.endswith("_plugins") for group in groups):
+            found.add(f"{distribution.metadata['Name']} {distribution.version}")
+    return sorted(found)
 
 
 def prepare(platform: str | None) -> tuple[Path, str]:
@@ -135,6 +148,12 @@ def main(asked: dict[str, Any]) -> None:
     try:
         if asked["question"] == "version":
             answer = {"version": version()}
+        elif asked["question"] == "plugins":
+            answer = {"plugins": plugins()}
+        elif asked["question"] == "model":
+            from . import models
+
+            answer = models.prove(asked)
         elif asked["question"] == "parser":
             answer = parser(asked.get("platform"))
         elif asked["question"] == "refusals":

@@ -273,6 +273,17 @@ def test_podman_turns_cpus_into_a_quota(doc):
     assert compare(doc, doc["inspect"]) == []
 
 
+@pytest.mark.parametrize(
+    ("declared", "reported", "fields"),
+    [(None, 2048, []), (None, 0, []), (None, 100, ["pids_limit"]), (100, 100, []), (100, 2048, ["pids_limit"])],
+)
+def test_podman_limits_processes_by_itself(declared, reported, fields):
+    doc = copy.deepcopy(RECORDED["podman-4.3"])
+    body = {**doc["body"], "HostConfig": {**doc["body"]["HostConfig"], "PidsLimit": declared}}
+    doc["inspect"]["HostConfig"]["PidsLimit"] = reported
+    assert [item.field for item in compare(doc, doc["inspect"], body)] == fields
+
+
 def test_tmpfs_as_a_mount(doc):
     mount = {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 0o700}}
     host = doc["body"]["HostConfig"]

@@ -237,3 +237,77 @@ def test_a_proof_that_fails_to_run_only_warns(host):
     (row,) = [item for item in result["findings"] if item["code"] == "argument.unproven"]
     assert row["severity"] == "warning" and "killed" in row["message"]
     json.dumps(result)
+
+
+SOUND = {"status": "complete", "format": "safetensors", "bytes": 7, "files": 1, "problems": [], "config": {"a": 1}}
+KNOWN = {"vllm_version": "0.32.0", "source": "label"}
+
+
+def test_a_model_is_loaded_by_the_image_before_anything_is_done(host):
+    host.images[host_double.IMAGE]["known"] = known = dict(KNOWN)
+    host.models["/models/qwen"] = SOUND
+    remote = Remote(host, argv={"error": None}, model={"error": None, "tokens": 4})
+    result = run(host, remote, prove="model")
+    assert not codes(result) & {"model.refused", "model.unproven"} and remote.calls == 3
+    line, loaded = remote.asked
+    assert line.startswith("argv-") and loaded.startswith("model-")
+    # The host keeps both, and is asked for neither again; other files are another question.
+    known["proved"], known["models"] = {line.partition("-")[2]: None}, {loaded.partition("-")[2]: None}
+    remote = Remote(host)
+    run(host, remote, prove="model")
+    assert remote.calls == 1
+    host.models["/models/qwen"] = {**SOUND, "bytes": 8}
+    remote = Remote(host, model={"error": None})
+    run(host, remote, prove="model")
+    assert remote.asked not in ([], [loaded])
+
+
+def test_what_the_proof_sees_is_the_model_alone_and_nobody_is_asked(host):
+    host.images[host_double.IMAGE]["known"] = dict(KNOWN)
+    host.models["/models/qwen"] = SOUND
+    seen = []
+
+    class Watching(Remote):
+        def __call__(self, step, request, secrets=None):
+            seen.append(request)
+            return super().__call__(step, request, secrets)
+
+    run(host, Watching(host, argv={"error": None}, model={"error": None}), prove="model", secrets={"hf_token": "hush"})
+    asked = seen[-1]["wants"]
+    assert [mount["Target"] for mount in asked["host_config"]["Mounts"]] == ["/models/qwen"]
+    assert asked["env"]["HF_HUB_OFFLINE"] == asked["env"]["TRANSFORMERS_OFFLINE"] == "1"
+    assert "hush" not in json.dumps(asked) and not any("TOKEN" in name for name in asked["env"])
+
+
+def test_a_model_that_the_image_cannot_load_refuses_the_change(host):
+    host.images[host_double.IMAGE]["known"] = dict(KNOWN)
+    host.models["/models/qwen"] = SOUND
+    said = {"error": "ValueError: it makes no tokens", "step": "tokenizer"}
+    with pytest.raises(converge.FindingsError) as caught:
+        run(host, Remote(host, argv={"error": None}, model=said), prove="model")
+    (finding,) = [item for item in caught.value.findings if item.code == "model.refused"]
+    assert "tokenizer: ValueError: it makes no tokens" in finding.message
+    result = run(host, Remote(host, argv={"error": None}, model="killed"), prove="model")
+    (row,) = [item for item in result["findings"] if item["code"] == "model.unproven"]
+    assert row["severity"] == "warning" and "killed" in row["message"]
+
+
+@pytest.mark.parametrize(
+    ("plugins", "refused"),
+    [({"plugins": []}, True), ({"plugins": ["vllm-gguf-plugin 0.0.5"]}, False), ("killed", False)],
+)
+def test_for_gguf_the_image_is_asked_for_its_plugins_once(host, plugins, refused):
+    host.images[host_double.IMAGE]["known"] = dict(KNOWN)
+    host.models["/models/tiny.gguf"] = {
+        **SOUND, "format": "gguf", "path": "/models/tiny.gguf", "tokenizer_kind": "fast", "config": None,
+        "gguf": {"architecture": "llama"},
+    }  # fmt: skip
+    remote = Remote(host, plugins=plugins)
+    if refused:
+        with pytest.raises(converge.FindingsError) as caught:
+            run(host, remote, model="/models/tiny.gguf")
+        assert "model.config-invalid" in {item.code for item in caught.value.findings}
+    else:
+        found = {row["code"]: row["severity"] for row in run(host, remote, model="/models/tiny.gguf")["findings"]}
+        assert found.get("model.config-invalid") == ("warning" if plugins == "killed" else None)
+    assert remote.asked == ["plugins"]

@@ -611,3 +611,37 @@ def test_fifty_unchanged_servers_are_planned_fast(host):
     seconds = time.process_time() - begin
     assert not plan.changed
     assert seconds < 50 * 0.02, f"{seconds:.2f} s"
+
+
+# -- podman
+
+
+@pytest.fixture
+def podman(host):
+    host.engine = {"status": "ok", "name": "podman", "version": "4.3.1", "runtimes": ["crun"]}
+    return host
+
+
+def test_podman_gives_a_container_its_policy_at_once(podman):
+    """It cannot be changed later, and only `always` is started at boot (podman-restart.service)."""
+    plan = podman.plan({"chat": server()})
+    order = plan.servers[0].order
+    assert order["body"]["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert order["verified_restart_policy"]["Name"] == "always"
+    never = podman.plan({"chat": server(restart_policy="no")}).servers[0].order
+    assert never["body"]["HostConfig"]["RestartPolicy"]["Name"] == "no"
+
+
+def test_docker_gives_it_once_it_is_verified(host):
+    order = host.plan({"chat": server()}).servers[0].order
+    assert order["body"]["HostConfig"]["RestartPolicy"]["Name"] == "no"
+    assert order["verified_restart_policy"]["Name"] == "unless-stopped"
+
+
+@pytest.mark.parametrize(
+    ("engine", "action"), [("docker", "update"), ("podman", "replace")], ids=["docker", "podman"]
+)
+def test_limits_change_in_place_where_the_engine_can(host, engine, action):
+    host.engine["name"] = engine
+    host.converge({"chat": server(memory="8g")})
+    assert host.plan({"chat": server(memory="9g")}).servers[0].action == action

@@ -181,3 +181,14 @@ def test_a_job_is_given_the_time_that_it_may_take():
     plain = limit_of({"chat": order}, [["chat"]])["chat"]
     longer = limit_of({"chat": {**order, "start_limit": 300.0, "warm": {"limit": 50.0}}}, [["chat"]])["chat"]
     assert longer - plain == 2 * 200.0 + 50.0
+
+
+def test_a_line_that_cannot_be_rendered_is_refused_although_no_container_would_differ():
+    host = Host()
+    host.converge({"chat": server()})
+    plan = host.plan({"chat": server(engine_args={"max_modellen": 128})})
+    assert [(item.code, item.severity) for item in plan.findings] == [("argument.unknown", "error")]
+    # What was wrong before and is not touched only warns.
+    host.devices = []
+    again = host.plan({"chat": server(env={})})
+    assert not [item for item in again.findings if item.severity == "error"]
