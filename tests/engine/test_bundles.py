@@ -51,6 +51,7 @@ def snapshot(cache):
     return folder, folder / "snapshots" / sites.COMMIT
 
 
+@pytest.mark.long
 def test_there_and_back(left, right, images):
     """Only what the revision needs crosses; names, links, refs and the image's id survive. Then: nothing."""
     ref, ident = images.make()

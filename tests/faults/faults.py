@@ -248,16 +248,14 @@ STARTS = [start(f"real: {name}", _expected(name), replay=name) for name in REPLA
 DEATHS = [
     # The stand-in dies in these phases as a real server was seen to die there.
     start("dies while parsing", "argument.unknown", "death", fail_phase="P1"),
-    start("dies at its configuration", ("model.type", "model.config-invalid", "argument.max-model-len"), "death",
+    start("dies at its configuration", "model.quantization", "death",
           fail_phase="P4"),
     start("dies in a worker", "memory.shm", "death", fail_phase="P6"),
     start("dies at its weights", ("model.weights-corrupt", "model.shard-missing", "model.weights-missing"), "death",
           fail_phase="P7"),
     start("dies at its KV cache", ("memory.kv-cache-host", "memory.kv-cache-none"), "death", fail_phase="P8"),
-    *[
-        start(f"ends without a word in {phase}", "start.unknown", "death", exit=3, fail_phase=phase)
-        for phase in ("P0", "P5", "P9")
-    ],
+    start("dies at its engine", "argument.load-format", "death", fail_phase="P5"),
+    start("dies at its last step", "argument.lora", "death", exit=3, fail_phase="P9"),
     start("its engine dies once it is ready", ("server.engine-died", "probe.failed"), "death", die_after=0.0,
           death_window=1.0, token_seconds=3.0),
     start("200 and no token", "probe.failed", "death", hang_requests=True),
@@ -310,7 +308,7 @@ def _memory_limit(bench: Bench) -> Result:
 DEATHS += [
     Fault("never becomes ready", "death", _timeout, ("start.timeout",), ROLLED_BACK),
     Fault("killed from outside", "death", _killed, ("server.killed",), ROLLED_BACK),
-    Fault("removed from outside", "death", _removed, ("server.removed", "start.unknown"), ROLLED_BACK),
+    Fault("removed from outside", "death", _removed, ("server.killed",), ROLLED_BACK),
 ]
 
 # -- the transaction itself is cut off

@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import tarfile
+import time
 
 from ansible_collections.cortex.vllm.plugins.module_utils.connection import (
     CHECK_HOST,
@@ -48,6 +49,10 @@ def _without_setuptools(name):
             del sys.modules[module]
     finally:
         hack.add_shim()
+
+
+# Seconds that a removal which somebody else has begun may take.
+REMOVAL = 30.0
 
 
 def load_sdk():
@@ -235,11 +240,18 @@ class Engine:
 
     def remove(self, ident):
         """Remove a container, running or not, with its anonymous volumes; nothing happens when it is gone."""
-        try:
-            self._call(self._api.remove_container, ident, force=True, v=True)
-        except EngineError as exc:
-            if exc.kind != "not_found":
-                raise
+        deadline = time.monotonic() + REMOVAL
+        while True:
+            try:
+                self._call(self._api.remove_container, ident, force=True, v=True)
+                return
+            except EngineError as exc:
+                if exc.kind == "not_found":
+                    return
+                # Somebody else removes it at this very moment: that is as good, once it is done.
+                if "already in progress" not in exc.message or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def logs(self, ident, since, tail, follow):
         """Chunks of log bytes with the engine's time in front of each line; ``since``: whole seconds."""

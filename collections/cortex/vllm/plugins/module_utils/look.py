@@ -20,7 +20,7 @@ TAIL = 5000
 
 
 def _committed_probe(state_dir, inspect):
-    name = ours.label_of(inspect)
+    name = ours.label_of(inspect) or ours.named(inspect)
     if not name or not files.safe_name(name):
         return None
     loaded = state.load(state_dir, name)[0]
@@ -46,7 +46,7 @@ def look(request, params):
         answer.update(state="stopped", message="the container was never started")
         return answer
     probe = request.get("probe") or _committed_probe(request.get("state_dir") or "", inspect)
-    redactor = Redactor(files.secrets(ours.generation_dir(inspect)))
+    redactor = Redactor(ours.secrets(inspect))
     if not ours.running(inspect):
         return _ended(engine, inspect, answer, redactor, request, begin)
     budget = float(request.get("budget", 10.0))

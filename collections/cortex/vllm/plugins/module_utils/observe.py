@@ -71,7 +71,7 @@ def observe(request, params, module):
             _ask_health(asked, servers[entry["name"]], by_name.get(entry["container_name"]), wanted)
     # Servers that nobody asked for but that have a container of ours: what is to be reported or pruned.
     for entry in inspects:
-        name = ours.label_of(entry)
+        name = ours.label_of(entry) or ours.named(entry)
         if name and files.safe_name(name) and name not in servers:
             servers[name] = _server(state_dir, name)
     for thread in asked:
@@ -123,8 +123,10 @@ def _containers(engine, short, request):
     wanted_ports = {int(entry["port"]) for entry in request.get("ports") or []}
     found = []
     for entry in short:
-        mine = ours.LABEL in (entry.get("Labels") or {})
-        named = bool(names & {name.lstrip("/") for name in entry.get("Names") or []})
+        # One that was taken over has our name and, before anything of it is read, no label.
+        called = [name.lstrip("/") for name in entry.get("Names") or []]
+        mine = ours.LABEL in (entry.get("Labels") or {}) or any(name.startswith(ours.PREFIX) for name in called)
+        named = bool(names & set(called))
         holds = bool(wanted_ports & {port.get("PublicPort") for port in entry.get("Ports") or []})
         running = entry.get("State") in ("running", "restarting", "paused")
         if not (mine or named or holds or running):
@@ -148,7 +150,7 @@ def _images(engine, inspects, request, servers, state_dir):
     # The container may have been removed by hand and the tag moved: what was proven is still the pin.
     committed = [(entry["state"] or {}).get("committed") or {} for entry in servers.values()]
     wanted += [entry["image_id"] for entry in committed if entry.get("image_id")]
-    wanted += [entry["Image"] for entry in inspects if ours.label_of(entry) is not None]
+    wanted += [entry["Image"] for entry in inspects if (ours.label_of(entry) or ours.named(entry)) is not None]
     for ref in wanted:
         if ref in answer:
             continue

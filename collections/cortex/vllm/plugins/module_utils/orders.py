@@ -276,6 +276,8 @@ class ServerRun:
         for key in ("generation", "body", "probe", "verified_restart_policy"):
             if entry.get(key) is None:
                 entry[key] = (committed or {}).get(key)
+        if (committed or {}).get("adopted") and committed.get("container_id") == ident:
+            entry["adopted"] = True
         entry["committed_at"] = round(time.time(), 3)
         entry["ready_seconds"] = (committed or {}).get("ready_seconds") if seconds is None else round(seconds, 3)
         self.state["committed"] = entry

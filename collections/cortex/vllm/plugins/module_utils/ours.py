@@ -13,6 +13,8 @@ from ansible_collections.cortex.vllm.plugins.module_utils import files
 
 # Set by the controller's renderer; its value is the name of the server.
 LABEL = "cortex.vllm.server"
+# What the names of our containers begin with.
+PREFIX = "cortex-vllm-"
 # Where a container sees the directory of its generation.
 MOUNT = "/run/cortex-vllm"
 
@@ -20,6 +22,12 @@ MOUNT = "/run/cortex-vllm"
 def label_of(inspect):
     """The server a container belongs to, or None when it is not ours."""
     return ((inspect.get("Config") or {}).get("Labels") or {}).get(LABEL)
+
+
+def named(inspect):
+    """The server that a container's name stands for, or None. Whether it is ours its record has to say."""
+    name = str(inspect.get("Name") or "").lstrip("/")
+    return name[len(PREFIX) :] if name.startswith(PREFIX) and not name.endswith((".new", ".kept")) else None
 
 
 def running(inspect):
@@ -36,7 +44,51 @@ def generation_dir(inspect):
     return None
 
 
+def words(inspect):
+    """The words that a container runs, a shell's text taken apart at blanks."""
+    config = (inspect or {}).get("Config") or {}
+    given = []
+    for part in (config.get("Entrypoint"), config.get("Cmd")):
+        given += [part] if isinstance(part, str) else [str(word) for word in part or []]
+    return [word for part in given for word in (part.split() if " " in part else [part])]
+
+
+def argument(inspect, option):
+    """The value of an option on a container's command line, or None."""
+    given = words(inspect)
+    for index, word in enumerate(given):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") == option:
+            value = value if equals else (given[index + 1] if index + 1 < len(given) else "")
+            return value.strip("\"'") or None
+    return None
+
+
 def api_key(inspect, probe):
-    """The API key of a container, from the secret file of its own generation."""
+    """The API key of a container, from the secret file of its own generation.
+
+    One that was taken over has it where its owner put it: in its environment, or among its arguments.
+    """
     name = (probe or {}).get("api_key")
-    return files.secret(generation_dir(inspect), name) if name else None
+    if not name:
+        return None
+    directory = generation_dir(inspect)
+    if directory:
+        return files.secret(directory, name)
+    for entry in ((inspect or {}).get("Config") or {}).get("Env") or []:
+        key, dummy, value = str(entry).partition("=")
+        if key == name:
+            return value
+    return argument(inspect, "--api-key")
+
+
+def secrets(inspect):
+    """All that must not appear in what is said about a container."""
+    found = files.secrets(generation_dir(inspect))
+    given = argument(inspect, "--api-key")
+    if not generation_dir(inspect):
+        for entry in ((inspect or {}).get("Config") or {}).get("Env") or []:
+            key, dummy, value = str(entry).partition("=")
+            if key in ("VLLM_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") and value:
+                found.append(value)
+    return found + ([given] if given else [])

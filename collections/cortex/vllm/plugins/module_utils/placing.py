@@ -148,8 +148,9 @@ def place(request, params):
 
     ``images``: ``[{key, file, sha256, size, id, tags, names, label}]``, ``file`` None when it was sent or is not
     needed; ``models``: as `needs` takes them, with ``sources: {sha256: path}``, the files that this host can read, and
-    ``labels`` for messages; ``verify``: read again what is here. ``sha256`` of a file may be git's name of a content.
-    What was sent is used up.
+    ``labels`` for messages; ``verify``: read again what is here; ``renew``: contents to read again. ``sha256`` of a
+    file may be git's name of a content. What was sent is used up. ``unsound`` of the result: what is here with another
+    content, and would have to be sent.
     """
     name = "place " + " ".join(
         sorted(
@@ -163,30 +164,38 @@ class _Placing:
     def __init__(self, request, params, note):
         self.request, self.params, self.note = request, params, note
         self.state_dir = request.get("state_dir") or longjob.DEFAULT_STATE_DIR
-        self.damaged, self.done = [], []
+        self.damaged, self.done, self.unsound = [], [], []
+        self.renew = set(request.get("renew") or [])
 
     def run(self):
         images, models = self.request.get("images") or [], self.request.get("models") or []
         todo = [(model, _folder(model)) for model in models]
         sizes = [2 * entry["size"] for entry in images if entry.get("file")]
         for model, folder in todo:
-            names = model["files"] if self.request.get("verify") else _lacks(model, folder)
+            names = self._wanted(model, _lacks(model, folder))
             sizes += [model["files"][name]["size"] for name in names]
         self.note.total(sum(sizes), len(sizes))
         for model, folder in todo:
             self._model(model, folder)
         for entry in images:
             self._image(entry)
-        return {"damaged": self.damaged, "done": self.done}
+        return {"damaged": self.damaged, "done": self.done, "unsound": self.unsound}
 
     # -- models
+
+    def _wanted(self, model, missing):
+        """Names of files to look into, sorted."""
+        return sorted(
+            name
+            for name, entry in model["files"].items()
+            if name in missing or self.request.get("verify") or entry["sha256"] in self.renew
+        )
 
     def _model(self, model, folder):
         bad = len(self.damaged)
         missing = set(_lacks(model, folder))
-        for name in sorted(model["files"]):
-            if name in missing or self.request.get("verify"):
-                self._file(model, folder, name, name in missing)
+        for name in self._wanted(model, missing):
+            self._file(model, folder, name)
         if len(self.damaged) == bad:
             for ref, commit in sorted((model.get("refs") or {}).items()):
                 if hub_layout.refs(folder).get(ref) != commit:
@@ -196,7 +205,7 @@ class _Placing:
         if os.path.isdir(incoming) and not os.listdir(incoming):
             os.rmdir(incoming)
 
-    def _file(self, model, folder, name, missing):
+    def _file(self, model, folder, name):
         entry = model["files"][name]
         local = bool(model.get("path"))
         path = (
@@ -205,12 +214,14 @@ class _Placing:
             else os.path.join(folder, "blobs", files.relative(entry["blob"]))
         )
         self.note.begin("{0} {1}".format(model["key"], name))
-        if missing or self.request.get("verify"):
-            sound = hashing.size_of(path) == entry["size"] and self._sound(path, entry)
-            if not sound and not self._bring(model, entry, path, folder):
+        there = hashing.size_of(path) == entry["size"]
+        if not (there and self._sound(path, entry)):
+            if there and not self._source(model, entry, folder):
+                self.unsound.append({"model": model["key"], "name": name, "sha256": entry["sha256"], "folder": folder})
                 return
-            if not sound:
-                self._did("{0} {1}".format(model["key"], name))
+            if not self._bring(model, entry, path, folder):
+                return
+            self._did("{0} {1}".format(model["key"], name))
         if not local and hub_layout.link(folder, model["commit"], name, entry["blob"]):
             self._did("{0} {1}: linked".format(model["key"], name))
         self.note.finish()
@@ -218,12 +229,14 @@ class _Placing:
     def _sound(self, path, entry):
         return hashing.fits(path, entry["sha256"], entry["size"], self.note.add)
 
+    def _source(self, model, entry, folder):
+        """Where a content can be had: what was sent, or a file that this host can read; None when there is none."""
+        own = part_path(entry["sha256"], folder)
+        return own if hashing.size_of(own) == entry["size"] else (model.get("sources") or {}).get(entry["sha256"])
+
     def _bring(self, model, entry, path, folder):
         """Prove a source and give it its name; whether that was done."""
-        source = (model.get("sources") or {}).get(entry["sha256"])
-        own = part_path(entry["sha256"], folder)
-        if hashing.size_of(own) == entry["size"]:
-            source = own
+        source, own = self._source(model, entry, folder), part_path(entry["sha256"], folder)
         what = model.get("labels", {}).get(entry["sha256"]) or "blobs/" + entry["sha256"]
         if source is None or hashing.size_of(source) != entry["size"]:
             self.damaged.append({"file": what, "why": "is not there" if source is None else "has another size"})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, probing, transaction
+from ansible_collections.cortex.vllm.plugins.module_utils import follow, ours, probing, transaction
 from ansible_collections.cortex.vllm.plugins.module_utils.transaction import patiently
 
 
@@ -63,7 +63,7 @@ def _answers(ctx, inspect, pending):
     if not probe or not probe.get("port"):
         return False
     key = ours.api_key(inspect, probe)
-    ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
+    ctx.redactor.add(ours.secrets(inspect))
     look = probing.health(probe, key)
     if look["http"] != 200 or (probe.get("served_name") and probe["served_name"] not in (look["models"] or [])):
         return False

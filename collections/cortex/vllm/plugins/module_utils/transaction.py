@@ -60,7 +60,7 @@ def wait_ready(ctx, ident, probe, order):
     ``order``: its ``start_timeout``, and how far that may be put off (``start_limit``, ``stall_timeout``).
     """
     inspect = patiently(ctx.engine.inspect, ident)
-    ctx.redactor.add(files.secrets(ours.generation_dir(inspect)))
+    ctx.redactor.add(ours.secrets(inspect))
     timeout = float(order.get("start_timeout") or 600.0)
     outcome = follow.until_ready(
         ctx.engine, ident, probe, ours.api_key(inspect, probe), ctx.rules, ctx.redactor.text, ctx.emit, timeout,
@@ -242,7 +242,7 @@ def roll_back(ctx):
     good, verified, message = True, False, ""
     try:
         if new:
-            patiently(ctx.engine.remove, new)
+            _out_of_the_way(ctx, new)
         if old:
             good, verified, message = _restore(ctx, transaction, old)
     except EngineError as exc:
@@ -279,6 +279,21 @@ def _come_back(ctx, old, probe, timeout):
             return outcome
         if not ours.running(inspect):
             start(ctx, old)
+
+
+def _out_of_the_way(ctx, new):
+    """Remove the new container. One that cannot be removed must not keep the old one away: it is ended and moved."""
+    try:
+        patiently(ctx.engine.remove, new)
+        return
+    except EngineError:
+        if not ctx.state["transaction"].get("old_container_id"):
+            raise
+    for step in (lambda: ctx.engine.kill(new), lambda: ctx.engine.rename(new, ctx.order["container_name"] + ".failed")):
+        try:
+            step()
+        except EngineError:
+            pass  # it does not run, or is gone by now: what follows shows it
 
 
 def _restore(ctx, transaction, old):

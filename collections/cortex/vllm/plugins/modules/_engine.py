@@ -20,8 +20,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - The steps V(observe), V(watch), V(probe), V(stock) and V(evidence) only read. In check mode the others do
-        nothing, and say so.
+      - The steps V(observe), V(watch), V(probe), V(stock), V(strangers) and V(evidence) only read. In check mode the
+        others do nothing, and say so.
   diff_mode:
     support: none
   idempotent:
@@ -38,6 +38,8 @@ options:
       - fetch
       - probe
       - image
+      - strangers
+      - adopt
       - evidence
       - model
       - stock
@@ -136,6 +138,25 @@ progress:
   description: Layers and bytes so far.
   type: dict
   returned: step is V(fetch)
+containers:
+  description: Containers that run vLLM and that this collection did not create, without secret values.
+  type: list
+  elements: dict
+  returned: step is V(strangers)
+missing:
+  description: Names that were asked for and that no such container has.
+  type: list
+  elements: str
+  returned: step is V(strangers)
+adopted:
+  description: Names of the servers whose containers were taken over now.
+  type: list
+  elements: str
+  returned: step is V(adopt)
+refused:
+  description: Why the others could not be, by name.
+  type: dict
+  returned: step is V(adopt)
 state:
   description: Whether the container is ready, loading, failed, absent or stopped.
   type: str
@@ -157,7 +178,7 @@ from ansible_collections.cortex.vllm.plugins.module_utils import connection, fil
 SCHEMA = 1
 STEPS = (
     "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
-    "download", "evidence",
+    "download", "evidence", "strangers", "adopt",
 )  # fmt: skip
 
 
@@ -177,6 +198,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import look
 
         return look.look(request, params)
+    if step == "strangers":
+        from ansible_collections.cortex.vllm.plugins.module_utils import adopting
+
+        return adopting.strangers(request, params)
     if step == "evidence":
         from ansible_collections.cortex.vllm.plugins.module_utils import evidence
 
@@ -191,6 +216,8 @@ def run_step(module):
         return model_work.model(request)
     if module.check_mode:
         text = "check mode: nothing was done"
+        if step == "adopt":
+            return {"adopted": [], "refused": {}, "message": text}
         if step == "apply":
             return {"job": request.get("job"), "jobs": {}, "message": text}
         return {"done": False, "image_id": None, "message": text, "progress": {}}
@@ -198,6 +225,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import inside
 
         return inside.inside(request, params)
+    if step == "adopt":
+        from ansible_collections.cortex.vllm.plugins.module_utils import adopting
+
+        return adopting.adopt(request, params)
     if step == "fetch":
         from ansible_collections.cortex.vllm.plugins.module_utils import fetch
 

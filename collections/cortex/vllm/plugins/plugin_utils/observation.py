@@ -128,6 +128,8 @@ class Container:
     """One container as the engine inspects it (trimmed; environment values are digests)."""
 
     raw: Mapping[str, Any] = field(repr=False)
+    #: The server that has this very container on record; it says whose one is that was taken over, and has no label.
+    owner: str | None = None
 
     @property
     def id(self) -> str:
@@ -171,7 +173,7 @@ class Container:
     @property
     def server(self) -> str | None:
         """Name of the server if the container is one of ours."""
-        return self.labels.get(LABEL_SERVER)
+        return self.labels.get(LABEL_SERVER) or self.owner
 
     @cached_property
     def gpus(self) -> frozenset[str]:
@@ -315,18 +317,21 @@ class Observation:
                     )
                 ]
             )
+        servers = {name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()}
+        records = {name: server.committed or {} for name, server in servers.items()}
+        owners = {record.get("container_id"): name for name, record in records.items() if record.get("adopted")}
         return cls(
             raw=answer,
             salt=str(answer.get("salt") or ""),
             host=answer.get("host") or {},
             engine=answer.get("engine") or {},
-            containers=tuple(Container(item) for item in answer.get("containers") or ()),
+            containers=tuple(Container(item, owners.get(item.get("Id"))) for item in answer.get("containers") or ()),
             images=answer.get("images") or {},
             models=answer.get("models") or {},
             paths=answer.get("paths") or {},
             ports=answer.get("ports") or {},
             gpus=answer.get("gpus") or {},
-            servers={name: Server(name, item or {}) for name, item in (answer.get("servers") or {}).items()},
+            servers=servers,
             contract=answer.get("contract"),
             network=answer.get("network") or {},
             collectives=answer.get("collectives") or {},

@@ -72,7 +72,7 @@ def _longest(found: Estimate) -> int | None:
     if found.settings is None or found.shape is None or found.kv is None:
         raise AssertionError("called too early")
     limit = max(found.settings.max_len, found.shape.positions)
-    best = kv_cache.longest(found.shape, found.settings, max(0.0, found.kv.value), limit)
+    best = kv_cache.longest(found.shape, found.settings, max(0.0, found.kv.value), limit, found.draft_token)
     # A length decides the profiling run of V0 too, and the free memory has its say: try it, then smaller ones.
     if best >= found.settings.block and estimate(found.question.with_arguments(max_model_len=best)).fits:
         return best

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Finding
-from . import arguments, kv_cache, overhead, quantization, shape, weights
+from . import arguments, draft, kv_cache, overhead, quantization, shape, weights
 from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle
 from .overhead import Range
 
@@ -52,6 +52,7 @@ class Estimate:
 
     :ivar kv: what is left for the cache (below zero: so much is missing)
     :ivar needed: bytes of the cache that one request of ``max_model_len`` takes
+    :ivar draft_token: bytes that the draft model's layers keep for a token
     :ivar fits: None when it cannot be said
     """
 
@@ -66,6 +67,7 @@ class Estimate:
     budget: int | None = None
     cache: kv_cache.Cache | None = None
     needed: int | None = None
+    draft_token: float = 0.0
     fits: bool | None = None
     close: bool = False
     confidence: str = "low"
@@ -163,7 +165,7 @@ def _weights(result: Estimate) -> None:
             "Give weights_bytes, the size of the checkpoint's files.",
         )  # fmt: skip
         return
-    extra = weights.adapters(model, settings.given, settings.tensor) + _draft(result)
+    extra = weights.adapters(model, settings.given, settings.tensor) + _draft(result, how)
     total = found.total + extra
     result.weights = Range(total, total - found.spread, total + found.spread + 0.05 * GIB)
     result.confidence = "high" if question.weights_bytes or not how.quantized else "medium"
@@ -171,27 +173,17 @@ def _weights(result: Estimate) -> None:
         result.confidence = "medium"
 
 
-def _draft(result: Estimate) -> float:
-    """Weights of the draft model; what predicts from the prompt (ngram, suffix) has none."""
-    question, settings = result.question, result.settings
-    if settings is None:
+def _draft(result: Estimate, how: quantization.Encoding) -> float:
+    """Weights of the draft model; what its layers keep for a token is noted in the result."""
+    question, settings, model = result.question, result.settings, result.shape
+    if settings is None or model is None:
         raise AssertionError("called too early")
-    said = settings.given.get("speculative_config") or {}
-    said = said if isinstance(said, Mapping) else {}
-    tensor = int(said.get("draft_tensor_parallel_size") or settings.tensor)
-    if question.draft_weights_bytes:
-        return question.draft_weights_bytes / tensor
-    name = said.get("model") or settings.given.get("speculative_model")
-    if question.draft_config:
-        try:
-            found = weights.per_gpu(shape.read(question.draft_config), quantization.plain(2), tensor)
-            return found.total if found else 0.0
-        except shape.UnknownArchitecture as problem:
-            result.say("memory.draft-unknown", "info", f"the draft model is left out: {problem}", "speculative_config")
-    elif name and str(name) not in {"ngram", "[ngram]"} and str(said.get("method")) not in {"ngram", "suffix"}:
-        text = f"the draft model {name} is left out: its configuration is not known"
-        result.say("memory.draft-unknown", "info", text, "speculative_config", "Leave room for its weights and cache.")
-    return 0.0
+    found = draft.draft(model, settings, how, question.draft_config, question.draft_weights_bytes)
+    if found.unknown:
+        fix = "Leave room for its weights and cache."
+        result.say("memory.draft-unknown", "info", found.unknown, "speculative_config", fix)
+    result.draft_token = found.token
+    return found.weights
 
 
 def _sizes(result: Estimate) -> None:
@@ -217,7 +209,7 @@ def _sizes(result: Estimate) -> None:
         worse = math.sqrt(sum((part.high - part.value) ** 2 for part in parts))
         better = math.sqrt(sum((part.value - part.low) ** 2 for part in parts))
         result.kv = Range(value, value - worse, value + better)
-    result.cache = kv_cache.cache(model, settings, max(0.0, result.kv.value if result.kv else 0.0))
+    result.cache = kv_cache.cache(model, settings, max(0.0, result.kv.value if result.kv else 0.0), result.draft_token)
     result.needed = result.cache.needed
     if result.kv is None:
         result.cache = None

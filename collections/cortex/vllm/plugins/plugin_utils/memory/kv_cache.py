@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import state_space
 from .arguments import Settings
 from .shape import DTYPE_BYTES, Shape
 
@@ -35,6 +36,7 @@ class Layout:
     :ivar group: layers that share one block number, each with a page of its own
     :ivar groups: (kind, number of groups)
     :ivar block: tokens of a block of the layers that keep everything
+    :ivar extra: bytes of one block of the draft model's layers, which share its number
     """
 
     page: int
@@ -42,11 +44,17 @@ class Layout:
     groups: tuple[tuple[str, int], ...]
     block: int
     window: int
+    extra: int = 0
+
+    @property
+    def unit(self) -> int:
+        """Bytes of one block number."""
+        return self.page * self.group + self.extra
 
     @property
     def per_token(self) -> float:
         """Bytes that a token takes in all groups together, before any window slides."""
-        return self.page * self.group * sum(number for _kind, number in self.groups) / self.block
+        return (self.page * self.group * sum(number for _kind, number in self.groups) + self.extra) / self.block
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,13 @@ def token_bytes(shape: Shape, settings: Settings) -> float:
 
 
 def state_bytes(shape: Shape, settings: Settings) -> float:
-    """Bytes of the state of one linear attention layer for one request (mamba_utils.py gated_delta_net_state_shape)."""
+    """Bytes of the state of one recurrent layer for one request (vllm/model_executor/layers/mamba/mamba_utils.py)."""
     flat = shape.config
+    if "mamba" in shape.traits:
+        convolution, kept = state_space.state(flat, shape.family, shape.hidden, settings.tensor)
+        wanted = str(settings.given.get("mamba_ssm_cache_dtype") or "auto")
+        wanted = str(flat.get("mamba_ssm_cache_dtype") or "auto") if wanted == "auto" else wanted
+        return convolution * DTYPE_BYTES[settings.dtype] + kept * DTYPE_BYTES.get(wanted, DTYPE_BYTES[settings.dtype])
     keys = int(flat.get("linear_num_key_heads") or 0) * int(flat.get("linear_key_head_dim") or 0)
     heads = int(flat["linear_num_value_heads"])
     values = heads * int(flat["linear_value_head_dim"])
@@ -118,17 +131,19 @@ def state_bytes(shape: Shape, settings: Settings) -> float:
     )
 
 
-def layout(shape: Shape, settings: Settings) -> Layout:
+def layout(shape: Shape, settings: Settings, draft: float = 0.0) -> Layout:
     """Groups of layers (get_kv_cache_groups): each group has as many layers as the rarest kind."""
     kinds = Counter(kind for kind in shape.kinds if kind != "shared")
     kept = math.ceil(sum(kinds.values()) / settings.pipeline)
     token = token_bytes(shape, settings)
     block = settings.block
     if not settings.hybrid and "linear" not in kinds:
-        return Layout(int(token * block), kept, (("full", 1),), block, 0)
+        return Layout(int(token * block), kept, (("full", 1),), block, 0, int(draft * block))
+    if set(kinds) == {"linear"}:  # one state for a request, however long it is
+        return Layout(math.ceil(state_bytes(shape, settings)), kept, (("linear", 1),), settings.max_len, 0)
     if len(kinds) == 1:
         kind = next(iter(kinds))
-        return Layout(int(token * block), kept, ((kind, 1),), block, shape.window)
+        return Layout(int(token * block), kept, ((kind, 1),), block, shape.window, int(draft * block))
     if settings.pipeline > 1:
         kinds = Counter({kind: math.ceil(count / settings.pipeline) for kind, count in kinds.items()})
     if "linear" in kinds:
@@ -138,7 +153,7 @@ def layout(shape: Shape, settings: Settings) -> Layout:
     factor = 1.5 if settings.key >= ((0, 20), 0, 0) else 1.25 if settings.key >= ((0, 11, 1), 0, 0) else 0.0
     group = most if most < least * factor else least
     groups = tuple((kind, math.ceil(count / group)) for kind, count in kinds.items())
-    return Layout(int(token * block), group, groups, block, shape.window)
+    return Layout(int(token * block), group, groups, block, shape.window, int(draft * block))
 
 
 def blocks_needed(plan: Layout, settings: Settings, length: int) -> int:
@@ -160,12 +175,12 @@ def _blocks(kind: str, plan: Layout, settings: Settings, length: int) -> int:
     return math.ceil(length / plan.block)
 
 
-def cache(shape: Shape, settings: Settings, available: float) -> Cache:
-    """What ``available`` bytes on one rank hold."""
+def cache(shape: Shape, settings: Settings, available: float, draft: float = 0.0) -> Cache:
+    """What ``available`` bytes on one rank hold. ``draft``: bytes that a draft model keeps for a token."""
     if all(kind == "shared" for kind in shape.kinds):
         return Cache(0, 0.0, 0, 0.0, settings.block)
-    plan = layout(shape, settings)
-    unit = plan.page * plan.group
+    plan = layout(shape, settings, draft)
+    unit = plan.unit
     blocks = max(0, int(available // unit))
     request = blocks_needed(plan, settings, settings.max_len)
     concurrency = blocks / request
@@ -177,12 +192,12 @@ def cache(shape: Shape, settings: Settings, available: float) -> Cache:
     return Cache(tokens, concurrency, request * unit, plan.per_token, plan.block)
 
 
-def longest(shape: Shape, settings: Settings, available: float, limit: int) -> int:
+def longest(shape: Shape, settings: Settings, available: float, limit: int, draft: float = 0.0) -> int:
     """The largest length, in whole blocks and at most ``limit``, of which one request fits; 0 for none."""
     if all(kind == "shared" for kind in shape.kinds):
         return limit
-    plan = layout(shape, settings)
-    blocks = int(available // (plan.page * plan.group))
+    plan = layout(shape, settings, draft)
+    blocks = int(available // plan.unit)
     low, high = 0, math.ceil(limit / plan.block)
     while low < high:
         middle = (low + high + 1) // 2

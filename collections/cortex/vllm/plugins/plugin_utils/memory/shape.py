@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import state_space
+
 #: How an architecture differs from a gated decoder (Llama): by the part of its class name before ``For…``/``Model``.
 #: ``plain``: two MLP matrices instead of three. ``learned``: a table of positions beside the embedding.
 _GATED = """
@@ -34,6 +36,9 @@ FAMILIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("OPT", "GPT2", "GPTBigCode"), frozenset({"plain", "learned"})),
     # ALiBi: no positions are kept.
     **dict.fromkeys(("Bloom", "MPT"), frozenset({"plain", "alibi"})),
+    # Mamba layers, alone or between attention.
+    **dict.fromkeys(state_space.FAMILIES, frozenset({"mamba"})),
+    "NemotronH": frozenset({"mamba", "plain"}),
     # Encoders keep nothing for a request.
     **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), frozenset({"plain", "learned", "encoder"})),
 }
@@ -109,6 +114,8 @@ def read(config: Mapping[str, Any]) -> Shape:
     family = re.split(r"For[A-Z]|Model$|LMHead", architecture)[0]
     if family not in FAMILIES:
         raise UnknownArchitecture(f"architecture {architecture or '(none named)'} is unknown to the memory model")
+    if family in state_space.PURE:
+        flat = {**flat, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1, "num_experts": 0}
     hidden, layers, heads = (
         _number(flat, name) for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")
     )
@@ -125,6 +132,9 @@ def read(config: Mapping[str, Any]) -> Shape:
     width = int(flat.get("moe_intermediate_size") or 0) or (intermediate if experts else 0)
     shared = int(flat.get("shared_expert_intermediate_size") or 0)
     shared = shared or int(flat.get("n_shared_experts") or 0) * width or (intermediate if family == "Llama4" else 0)
+    if family == "GraniteMoeHybrid":
+        shared = int(flat.get("shared_intermediate_size") or 0)
+        intermediate = intermediate if experts else shared
     kinds, window = _kinds(flat, layers, family)
     if "encoder" in FAMILIES[family]:
         kinds = ("shared",) * layers
@@ -154,7 +164,7 @@ def read(config: Mapping[str, Any]) -> Shape:
         experts_per_token=int(flat.get("num_experts_per_tok") or flat.get("top_k") or 1) if experts else 0,
         expert_width=width,
         shared_width=shared,
-        dense_layers=_dense(flat, layers) if experts else layers,
+        dense_layers=_dense(flat, layers, family) if experts else layers,
         vision=config.get("vision_config") or ({} if flat.get("has_vision_tower") or _sees(architecture) else None),
         pooling=architecture.endswith(_POOLING) or "encoder" in FAMILIES[family],
         config=flat,
@@ -199,8 +209,10 @@ def _number(flat: Mapping[str, Any], name: str) -> int:
     return int(value)
 
 
-def _dense(flat: Mapping[str, Any], layers: int) -> int:
+def _dense(flat: Mapping[str, Any], layers: int, family: str) -> int:
     """Layers with an ordinary MLP in a model with experts."""
+    if family in state_space.FAMILIES:
+        return layers - state_space.experts_in(flat, layers, family)
     first = int(flat.get("first_k_dense_replace") or 0)
     only = flat.get("mlp_only_layers")
     step = int(flat.get("decoder_sparse_step") or flat.get("interleave_moe_layer_step") or 1)
@@ -227,6 +239,11 @@ def _kinds(flat: Mapping[str, Any], layers: int, family: str) -> tuple[tuple[str
         words = ["sliding"] * layers
     else:
         words = ["full"] * layers
+    if family in state_space.FAMILIES:
+        words = state_space.kinds(flat, layers, family)
+        if "" in words or not words or len(words) % layers:
+            raise UnknownArchitecture("the order of Mamba and attention layers is not described by the configuration")
+        return tuple(words), 0
     known = {"sliding": "sliding", "chunked": "chunked", "linear": "linear", "mamba": "linear", "full": "full"}
     kinds = [known.get(word.split("_")[0], "") for word in words]
     if "" in kinds or len(kinds) != layers:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import vision
+from . import state_space, vision
 from .quantization import Encoding, plain
 from .shape import Shape
 
@@ -52,19 +52,26 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
     if how.linear is None or how.experts is None:
         return None
     element = 2 if how.quantized else shape.dtype_bytes
-    linear, experts, replicated = _blocks(shape, how, tensor)
     share = math.ceil(shape.layers / pipeline) / shape.layers
-    blocks = (linear * how.linear + experts * how.experts + replicated * element) * share
+    layers = (blocks(shape, how, tensor) or 0.0) * share
     embedding = math.ceil(shape.vocab / 64) * 64 * shape.hidden / tensor * element
     ends = embedding
     if head and not shape.tied:
         ends = embedding * 2 if pipeline == 1 else embedding
     if "learned" in shape.traits:
         ends += (shape.positions or 2048) * shape.hidden * element
-    rotary = 0 if shape.traits & {"learned", "alibi"} else (shape.positions or 32768) * _rotary(shape) * 2
+    rotary = 0 if shape.traits & {"learned", "alibi", "mamba"} else (shape.positions or 32768) * _rotary(shape) * 2
     tower, spread = vision.weights(shape, tensor, element, how)
-    total = (blocks + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
+    total = (layers + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
     return Weights(total, tower, spread + total * (0.01 if not how.quantized else 0.02))
+
+
+def blocks(shape: Shape, how: Encoding, tensor: int) -> float | None:
+    """Bytes of all layers on one rank; None when the encoding's size is unknown."""
+    if how.linear is None or how.experts is None:
+        return None
+    linear, experts, replicated = _blocks(shape, how, tensor)
+    return linear * how.linear + experts * how.experts + replicated * (2 if how.quantized else shape.dtype_bytes)
 
 
 def from_checkpoint(
@@ -101,6 +108,8 @@ def _rotary(shape: Shape) -> int:
 def _blocks(shape: Shape, how: Encoding, tensor: int) -> tuple[float, float, float]:
     """Parameters of all layers on one rank: linear, experts, replicated."""
     flat = shape.config
+    if "mamba" in shape.traits:
+        return _mamba_blocks(shape, tensor)
     recurrent = shape.kinds.count("linear")
     linear = _attention(shape, tensor) * (shape.layers - recurrent)
     replicated = 2.0 * shape.hidden * shape.layers
@@ -121,6 +130,19 @@ def _blocks(shape: Shape, how: Encoding, tensor: int) -> tuple[float, float, flo
     linear += 3 * shape.hidden * shape.shared_width / tensor * sparse
     replicated += shape.hidden * shape.experts * sparse
     return linear, 3 * hidden * width * shape.experts * sparse, replicated
+
+
+def _mamba_blocks(shape: Shape, tensor: int) -> tuple[float, float, float]:
+    """The same for models with Mamba layers, whose layers differ in what they have."""
+    attention, mamba, neither = (shape.kinds.count(kind) for kind in ("full", "linear", "shared"))
+    mlps = 0 if shape.family in state_space.PURE else neither if shape.family == "NemotronH" else shape.layers
+    linear = attention * _attention(shape, tensor)
+    linear += mamba * state_space.mixer(shape.config, shape.family, shape.hidden) / tensor
+    each = (2 if "plain" in shape.traits else 3) * shape.hidden / tensor
+    sparse = shape.layers - shape.dense_layers if shape.experts else 0
+    linear += each * (shape.intermediate * (mlps - sparse) + shape.shared_width * sparse)
+    replicated = shape.hidden * (2.0 * shape.layers + shape.experts * sparse)
+    return linear, each * shape.expert_width * shape.experts * sparse, replicated
 
 
 def _attention(shape: Shape, tensor: int) -> float:

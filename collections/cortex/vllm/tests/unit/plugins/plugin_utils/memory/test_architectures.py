@@ -23,10 +23,7 @@ DATA = Path(__file__).parent / "data"
 MODELS = {item["name"]: item for item in json.loads((DATA / "architectures.json").read_text(encoding="utf-8"))}
 MEASURED = {item["id"]: item for item in json.loads((DATA / "measured.json").read_text(encoding="utf-8"))}
 #: Known to vLLM, and not to the memory model: it must say so.
-UNKNOWN = {
-    "whisper-large-v3", "Bamba-9B", "Falcon-H1-7B", "Jamba-1.5-Mini", "Nemotron-H-8B", "granite-4.0-h-tiny",
-    "mamba-2.8b",
-}  # fmt: skip
+UNKNOWN = {"whisper-large-v3"}
 #: Buffers that do not grow with the model are more than 2 % of these.
 SMALL = {"gpt2"}
 GIB = memory.GIB

@@ -192,6 +192,28 @@ def test_draft_models_and_adapters_take_room():
     assert ask(LLAMA8, {**ngram, "enable_lora": True}).weights.value > plain.weights.value
 
 
+def test_the_layers_of_a_draft_model_take_a_share_of_every_block():
+    """V1 registers a draft's attention layers beside the target's: tokens shrink by what they keep for a token."""
+    said = {"max_model_len": 8192, "speculative_config": {"model": "org/draft", "num_speculative_tokens": 5}}
+    said["kv_cache_memory_bytes"] = 10 * GIB
+    alone, both = ask(LLAMA8, {**said, "speculative_config": None}), ask(LLAMA8, said, draft_config=QWEN06)
+    target, drafts = 32 * 2 * 8 * 128 * 2, 28 * 2 * 8 * 128 * 2
+    assert alone.cache.per_token == target
+    assert both.cache.per_token == target + drafts
+    assert both.cache.tokens == 10 * GIB // ((target + drafts) * 16) * 16
+    longest = memory.advise(ask(LLAMA8, {**said, "max_model_len": 131072}, draft_config=QWEN06)).max_model_len
+    assert longest == both.cache.tokens
+
+
+def test_layers_for_multi_token_prediction_are_the_targets_own():
+    plain = ask(DEEPSEEK, {"tensor_parallel_size": 8})
+    said = {"tensor_parallel_size": 8, "speculative_config": '{"method": "deepseek_mtp", "num_speculative_tokens": 1}'}
+    found = ask({**DEEPSEEK, "num_nextn_predict_layers": 1}, said)
+    layer = 3 * 7168 * 2048 * 257 / 8 + 2 * 7168 * 7168  # experts, and the projection of two states to one
+    assert found.weights.value - plain.weights.value == pytest.approx(2 * layer, rel=0.05)
+    assert found.cache.per_token == pytest.approx(plain.cache.per_token * 62 / 61, rel=0.001)
+
+
 def test_weights_are_told_of_an_unknown_architecture_when_their_bytes_are():
     found = ask({"architectures": ["SomethingNew"]}, {"tensor_parallel_size": 2}, weights_bytes=20 * GIB)
     assert (found.weights.value, found.kv, found.fits) == (10 * GIB, None, None)

@@ -226,7 +226,7 @@ def test_switches_that_undo_the_hybrid_pool():
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ({"architectures": ["JambaForCausalLM"]}, "architecture Jamba"),
+        ({"architectures": ["WhisperForCausalLM"]}, "architecture Whisper"),
         ({}, "(none named)"),
         ({**LLAMA8, "hidden_size": "wide"}, "no hidden_size"),
         ({**LLAMA8, "vocab_size": None}, "no vocab_size"),
