@@ -15,7 +15,7 @@ VENV = ".venv/bin/"
 #: Folders under tests/ that need a container engine; all others run as part of "pytest".
 ENGINE_FOLDERS = ("engine", "standin", "foreign", "fleet", "e2e", "hosts", "faults", "podman")
 #: Of these, those that only --all runs: whole hosts, each with an engine of its own, and another engine.
-RARE = ("hosts", "faults", "podman")
+RARE = ("hosts", "podman")
 #: Of these, those that judge by the clock.
 ALONE = ("e2e", "fleet")
 #: Lines of the brains that unit and property tests must reach, in percent.

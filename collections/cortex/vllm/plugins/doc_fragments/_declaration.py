@@ -243,8 +243,8 @@ options:
     default: []
   hub_cache:
     description:
-    - 'Hub cache of the host, mounted read-only when O(offline), writable otherwise. Default for models of the Hub:
-      C(/root/.cache/huggingface/hub).'
+    - 'Hub cache of the host, mounted read-only when O(offline), writable otherwise. Default for models and tokenizers
+      of the Hub: C(/root/.cache/huggingface/hub).'
     type: str
   offline:
     description:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import threading
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import activity, logs, ours, probing
+from ansible_collections.cortex.vllm.plugins.module_utils import activity, logs, ours, peers, probing
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 # Everything that happens wakes the loop; these are for what nobody tells of: an engine whose answers stop, time itself.
+# Seconds after which a further rank of a model has met its head, or never will.
+HANDSHAKE = 120.0
 TICK = 1.0
 BLIND_TICK = 0.25
 # A container without a port is ready when it has lived this long.
@@ -118,15 +120,13 @@ def until_ready(
     reader.start()
     ending = Ending(engine.clone(WAIT_SLICE + 60), ident, wake)
     ending.start()
-    if prober:
-        prober.start()
     meter = activity.Meter((inspect.get("State") or {}).get("Pid"))
-    fellows = None
-    if probe and probe.get("peers"):
-        from ansible_collections.cortex.vllm.plugins.module_utils import peers
-
-        fellows = peers.Watch(probe["peers"])
+    fellows = peers.Watch(probe["peers"]) if probe and probe.get("peers") else None
+    if prober and fellows is None:
+        prober.start()
     watch = _Watch(engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows)
+    # A rank that only shakes hands has done so when its container is not young any more.
+    watch.young = time.time() - logs.epoch(started_at(inspect)) < HANDSHAKE
     try:
         outcome = watch.wait(timeout, max(timeout, limit or 0), stall, patience)
         now = time.monotonic()
@@ -147,7 +147,7 @@ class _Watch:
     def __init__(self, engine, ident, prober, reader, ending, meter, wake, emit, begin, fellows=None):
         self.engine, self.ident, self.prober, self.reader = engine, ident, prober, reader
         self.ending, self.meter, self.wake, self.emit, self.begin = ending, meter, wake, emit, begin
-        self.fellows = fellows
+        self.fellows, self.young = fellows, True
         self.told = self.extended = False
         self.refused_since = None
 
@@ -234,8 +234,11 @@ class _Watch:
         now, asked = time.monotonic(), self.told and self.refused_since is None
         passed = now - self.begin
         phase = self.reader.phases.phase
-        if self.fellows is not None and self.fellows.gone(now):
-            return self.outcome("probe", self.fellows.message)
+        if self.fellows is not None:
+            if self.fellows.gone(now):
+                return self.outcome("probe", self.fellows.message)
+            if self.prober and not self.prober.ident and (self.fellows.met or not self.young or passed > HANDSHAKE):
+                self.prober.start()
         # A server that answers already gets the time its first token may take.
         if passed > timeout and not asked:
             visible = now - max(self.reader.moved, self.meter.read) < VISIBLE

@@ -69,6 +69,8 @@ class Watch:
     def __init__(self, peers, look=connected):
         self._peers, self._look, self._next = list(peers), look, 0.0
         self._seen, self._since = set(), {}
+        # A rank that follows a head believes its answers only once it has met it: an older head may still answer.
+        self._heads = [index for index, peer in enumerate(self._peers) if peer.get("port")]
         self.lost = None
 
     def gone(self, now):
@@ -80,11 +82,16 @@ class Watch:
             if alive:
                 self._seen.add(index)
                 self._since.pop(index, None)
-            elif alive is False and index in self._seen:
+            elif alive is False and index in self._seen and peer.get("keep", True):
                 if now - self._since.setdefault(index, now) >= PATIENCE:
                     self.lost = peer
                     return True
         return False
+
+    @property
+    def met(self):
+        """Whether every head was there once; the kernel must tell, else nobody is waited for."""
+        return all(index in self._seen or self._look(self._peers[index]) is None for index in self._heads)
 
     @property
     def message(self):

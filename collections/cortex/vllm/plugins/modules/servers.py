@@ -54,14 +54,6 @@ options:
     type: list
     elements: str
     default: []
-  together:
-    description:
-      - Names of models that span hosts (C(nodes) of a declaration) of which some host begins its part anew. Here their
-        part is restarted too, although nothing differs.
-      - The playbook C(cortex.vllm.site) says it for the model that it converges.
-    type: list
-    elements: str
-    default: []
   prune:
     description:
       - What becomes of our servers on the host that nobody declares any more.
@@ -348,7 +340,8 @@ named:
 spans:
   description:
     - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank),
-      the C(key) that all of them must have in common, and whether there is something C(todo) here.
+      the C(key) that all of them must have in common, and whether there is something C(todo) here, and whether
+      what runs C(waits) to be stopped on all hosts before it is started on any.
   returned: when the host was planned
   type: dict
 fetched:

@@ -51,7 +51,6 @@ class Settings:
     address: str = ""
     pulse: Mapping[str, Any] | None = None
     collection_version: str = ""
-    together: tuple[str, ...] = ()
     batch: tuple[str, ...] | None = None
     registries: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     contract: bool = False
@@ -224,7 +223,6 @@ class Converge:
             collection_version=settings.collection_version,
             ahead=settings.check_mode,
             now=time.time(),
-            together=list(settings.together),
             batch=settings.batch,
             check=settings.check_mode,
         )
@@ -319,7 +317,7 @@ class Converge:
             unwell=_unwell(plan),
             named=[spec.name for spec in self.specs if not self.settings.only or spec.name in self.settings.only],
             fetched=list(self.fetched),
-            spans=_spans(self.specs, plan, settings=self.settings),
+            spans=_spans(self.specs, plan, seen, self.settings),
             status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
         )
         result["todo"] = [word for word in ("starts", "disrupts", "unwell") if result[word]]
@@ -391,7 +389,9 @@ def _unwell(plan: planning.Plan) -> list[str]:
     return [server.name for server in plan.servers if server.state == "failed" and server.action == "none"]
 
 
-def _spans(specs: Sequence[Any], plan: planning.Plan, *, settings: Settings) -> dict[str, dict[str, Any]]:
+def _spans(
+    specs: Sequence[Any], plan: planning.Plan, seen: observing.Observation, settings: Settings
+) -> dict[str, dict[str, Any]]:
     """Models of this host that span others: which hosts, what these must agree about, and whether anything is to do."""
     found = {}
     for spec in specs:
@@ -399,7 +399,11 @@ def _spans(specs: Sequence[Any], plan: planning.Plan, *, settings: Settings) -> 
             continue
         server = next((item for item in plan.servers if item.name == spec.name), None)
         action = server.action if server is not None else "none"
+        before = (seen.server(spec.name).committed or {}).get("declaration") or {}
+        container = seen.container(spec.name)
         found[spec.name] = {
+            # Ranks of one key meet at one port: an old one must be gone before a new one comes.
+            "waits": bool(container and container.running and (not before or nodes.key_of(before) == nodes.key(spec))),
             "hosts": spec.nodes.names,
             "rank": spec.nodes.place,
             "key": nodes.key(spec),

@@ -18,6 +18,7 @@ from vllm import __version__
 from vllm.standin import arguments, failures, script
 from vllm.standin.knobs import PHASE_SECONDS, from_environment, from_model
 from vllm.standin.processes import Children
+from vllm.standin.ranks import Ranks
 from vllm.standin.web import Engine, Server
 
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
@@ -94,6 +95,8 @@ class Run:
         wrong = failures.of_parsers(options)
         if wrong:
             self.replay(wrong)
+        self.ranks = Ranks(options, self.wake)
+        self.headless = bool(options.get("headless"))
         server = self.bind(options, said)
         wrong = failures.of_model(self.model, options)
         if wrong and wrong.phase == "P4":
@@ -104,6 +107,7 @@ class Run:
             self.spend(phase)
             self.say(said[phase])
             self.check_children()
+        self.ranks.join()
         if wrong:
             self.replay(wrong)
         self.load(said["P7"])
@@ -161,6 +165,8 @@ class Run:
         time.sleep(max(self.knobs.bind_delay, 0))
         server = Server(self.values["HOST"], int(self.values["PORT"]))
         server.engine = self.engine
+        if self.headless:
+            return server
         try:
             server.server_bind()
         except OSError as exc:
@@ -198,6 +204,9 @@ class Run:
 
     def check_children(self) -> None:
         """A child that dies while loading ends the server with exit code 1."""
+        if self.ranks.lost.is_set() and self.ranks.rank == 0:
+            self.say(["RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer"])
+            raise Ended(1)
         if self.children.dead():
             record = script.recording("enginecore-killed-during-load")
             lines = script.replayed(record, self.model, True, {})
@@ -212,6 +221,8 @@ class Run:
         signal.signal(signal.SIGINT, self.on_stop)
         signal.signal(signal.SIGCHLD, lambda *_args: self.wake.set())
         self.server = server
+        if self.headless:
+            return
         server.server_activate()
         self.wake.set()  # a child may have died just before the handler was set
         threading.Thread(target=server.accept_all, daemon=True).start()
@@ -231,7 +242,7 @@ class Run:
             self.wake.clear()
             if self.stopping:
                 break
-            if self.children.dead() or (until is not None and time.monotonic() >= until):
+            if self.ranks.lost.is_set() or self.children.dead() or (until is not None and time.monotonic() >= until):
                 return self.die()
         return self.stop()
 

@@ -12,7 +12,20 @@
 
 from __future__ import annotations
 
-from .divide import Division, Share, backend, divide, key, peers, port, serves, share
+from .divide import Division, Share, backend, divide, key, key_of, peers, port, serves, share
 from .expand import expand, literal
 
-__all__ = ["Division", "Share", "backend", "divide", "expand", "key", "literal", "peers", "port", "serves", "share"]
+__all__ = [
+    "Division",
+    "Share",
+    "backend",
+    "divide",
+    "expand",
+    "key",
+    "key_of",
+    "literal",
+    "peers",
+    "port",
+    "serves",
+    "share",
+]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from .. import catalog
@@ -34,6 +35,13 @@ _NEEDS = {
     "hybrid": ("data_parallel_hybrid_lb", "0.10.0"),
     "external": ("data_parallel_rank", "0.9.2"),
 }
+
+
+#: Fields of a declaration that hold for the model as a whole.
+_AGREED = (
+    "image", "revision", "served_model_name", "engine_args", "request_defaults", "env", "engine", "model_runner",
+    "entrypoint",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,14 +116,15 @@ def serves(spec: Any) -> bool:
 
 def key(spec: Any) -> str:
     """What the hosts of a model must agree about, as a hash: hosts that differ would wait for each other for ever."""
-    agreed = {
-        "model": spec.model if spec.model_kind == "hub" else "",
-        "revision": spec.revision,
-        "image": spec.image,
-        "arguments": spec.engine_args,
-        "names": spec.served_model_name,
-        "nodes": spec.nodes.model_dump(mode="json", exclude={"rank"}),
-    }
+    return key_of(spec.canonical())
+
+
+def key_of(declaration: Mapping[str, Any]) -> str:
+    """The same for a declaration on record. Paths, GPUs and what ``nccl`` says of a host's own cables may differ."""
+    agreed = {name: declaration.get(name) for name in _AGREED}
+    model = str(declaration.get("model"))
+    agreed["model"] = "" if model.startswith("/") else model
+    agreed["nodes"] = {name: item for name, item in (declaration.get("nodes") or {}).items() if name != "rank"}
     return hashlib.sha256(json.dumps(agreed, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
@@ -125,17 +134,21 @@ def port(spec: Any) -> int:
 
 
 def peers(spec: Any, release: catalog.Release) -> list[dict[str, Any]]:
-    """Whom the host of a rank keeps a connection with for as long as both live; nobody where it cannot be seen.
+    """Whom the host of a rank has a connection with.
 
-    Ranks of one model join a store of the head's first rank (torch TCPStore), or Ray's head. Data parallel ranks only
-    shake hands. The host sees connections of containers that have its network.
+    Ranks of one model join a store of the head's first rank (torch TCPStore), or Ray's head, and ``keep`` that
+    connection for as long as both live. Data parallel ranks only shake hands. A host sees what containers in its
+    network do.
     """
-    if spec.network != "host" or (divide(spec).kind == "data" and backend(spec, release) != "ray"):
+    if spec.network != "host":
         return []
     nodes, at = spec.nodes, port(spec)
-    if nodes.place:
-        return [{"address": nodes.head.address, "port": at}] if nodes.head.address else []
-    return [{"address": node.address, "local_port": at} for node in nodes.hosts[1:] if node.address]
+    keep = divide(spec).kind == "model" or backend(spec, release) == "ray"
+    if nodes.place and not serves(spec):
+        return [{"address": nodes.head.address, "port": at, "keep": keep}] if nodes.head.address else []
+    if nodes.place or not keep:
+        return []
+    return [{"address": node.address, "local_port": at, "keep": True} for node in nodes.hosts[1:] if node.address]
 
 
 def share(spec: Any, release: catalog.Release) -> Share:

@@ -102,9 +102,6 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         plan.action, plan.reason = "wait", why
     elif plan.state == wellbeing.FAILED:
         _unwell(plan, ready, code, why)
-    if plan.name in options.together and plan.action in {"none", "wait"} and container is not None:
-        # A rank cannot join a group that runs, and a group does not outlive one of its ranks.
-        plan.action, plan.reason = "restart", "another host of this model starts its part anew"
 
 
 def _changes(compared: Compared, options: Options) -> list[Any]:

@@ -40,7 +40,6 @@ class Options:
     :ivar update: whether moved tags, moved branches and what a newer collection writes otherwise are taken over
     :ivar steps: what may be done; anything else is reported as ``deferred``
     :ivar state_override: state for the named servers instead of the declared one
-    :ivar together: names of models that span hosts, of which some other host starts its part anew: so does this one
     :ivar batch: hosts that are converged side by side; None when nobody said
     :ivar restart: whether servers are restarted as they are, and nothing else is done
     :ivar holds: what is held on the host (``spec.Hold``)
@@ -58,7 +57,6 @@ class Options:
     update: bool = False
     steps: Sequence[str] = tuple(STEPS)
     state_override: str | None = None
-    together: Sequence[str] = ()
     batch: Sequence[str] | None = None
     restart: bool = False
     holds: Sequence[Any] = ()

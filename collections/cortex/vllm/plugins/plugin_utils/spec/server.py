@@ -196,7 +196,7 @@ class ServerSpec(Declaration):
     hub_cache: Path | None = Field(
         default=None,
         description="Hub cache of the host, mounted read-only when O(offline), writable otherwise. Default for models "
-        "of the Hub: C(/root/.cache/huggingface/hub).",
+        "and tokenizers of the Hub: C(/root/.cache/huggingface/hub).",
     )
     offline: bool = Field(default=False, description="Whether the server may not ask the Hub for anything.")
     vllm_version: Text | None = Field(
@@ -293,8 +293,9 @@ class ServerSpec(Declaration):
         filled = dict(value)
         if not filled.get("served_model_name") and isinstance(filled.get("name"), str):
             filled["served_model_name"] = [filled["name"]]
-        model = filled.get("model")
-        if filled.get("hub_cache") is None and isinstance(model, str) and not model.startswith("/"):
+        named = [filled.get("model"), filled.get("tokenizer")]
+        on_hub = any(isinstance(name, str) and name and not name.startswith("/") for name in named)
+        if filled.get("hub_cache") is None and on_hub:
             filled["hub_cache"] = DEFAULT_HUB_CACHE
         if filled.get("nodes"):
             filled = _across_hosts(filled)

@@ -119,10 +119,10 @@ def _conflicts(subject: Subject) -> Findings:
         if name in env and env[name] != said:
             text = f"says otherwise than {'engine' if name == USE_V1 else 'another field'}, and wins"
             yield subject.finding("environment.conflict", "error", text, "Delete it", "env", name)
-    if subject.spec.offline and env.get("HF_HUB_OFFLINE", "1").lower() in ("0", "false", "no", "off"):
-        text = "undoes offline: true"
-        yield subject.finding("environment.conflict", "error", text, "Delete it, or write offline: false", "env",
-                              "HF_HUB_OFFLINE")  # fmt: skip
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if subject.spec.offline and env.get(name, "1").lower() in ("0", "false", "no", "off"):
+            text, fix = "undoes offline: true", "Delete it, or write offline: false"
+            yield subject.finding("environment.conflict", "error", text, fix, "env", name)
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE"):
         if name in env and subject.spec.hub_cache:
             text = "leads away from the hub cache that is mounted"

@@ -60,3 +60,20 @@ def test_gone_is_had_and_lost_for_a_while(seen, gone_at):
     assert (found[0] if found else None) == gone_at
     if found:
         assert "the head at 10.0.0.1 has ended" in watch.message
+
+
+def test_a_head_is_believed_once_it_was_met():
+    seen = [False, False, True, False]
+    looks = iter(seen + seen)
+    watch = peers.Watch([{"address": "10.0.0.1", "port": 29500, "keep": False}], look=lambda peer: next(looks, False))
+    assert not watch.met
+    watch.gone(0.0)
+    watch.gone(1.0)
+    assert watch.met
+    # It only shook hands: that it is gone says nothing.
+    assert not any(watch.gone(float(second)) for second in range(2, 30))
+
+
+def test_nobody_is_waited_for_where_the_kernel_does_not_tell():
+    assert peers.Watch([{"address": "10.0.0.1", "port": 29500}], look=lambda peer: None).met
+    assert peers.Watch([{"address": "10.0.0.2", "local_port": 29500}], look=lambda peer: False).met

@@ -199,3 +199,9 @@ def test_own_code_for_a_configuration_that_nobody_else_has():
     assert not list(model.check(subject(own, engine_args={"trust_remote_code": True})))
     known = {**own, "config": {**own["config"], "model_type": "deepseek_v3"}}
     assert not list(model.check(subject(known)))
+
+
+def test_a_tokenizer_of_the_hub_gets_the_default_cache_too():
+    fields = server(model="/models/m.gguf", tokenizer=TINY)
+    assert spec.load({"chat": fields})[0].hub_cache == spec.load({"chat": server(model="org/m")})[0].hub_cache
+    assert spec.load({"chat": server(model="/models/m", tokenizer="/models/t")})[0].hub_cache is None

@@ -80,8 +80,8 @@ def test_native_across_two_hosts() -> None:
         assert (made.probe["address"], made.probe["port"], made.probe["request"]) == ("10.0.0.1", 8000, "completion")
         assert made.probe["api_key"] == "VLLM_API_KEY"
     at = int(option(one.argv, "--master-port") or 0)
-    assert one.probe["peers"] == [{"address": "10.0.0.2", "local_port": at}]
-    assert two.probe["peers"] == [{"address": "10.0.0.1", "port": at}]
+    assert one.probe["peers"] == [{"address": "10.0.0.2", "local_port": at, "keep": True}]
+    assert two.probe["peers"] == [{"address": "10.0.0.1", "port": at, "keep": True}]
     assert one.body.get("Healthcheck") and not two.body.get("Healthcheck")
 
 
@@ -182,7 +182,10 @@ def test_ranks_meet_at_the_same_port_and_generations_at_different_ones() -> None
         ports.add(nodes.port(made[0]))
     assert len(ports) > 30 and all(29500 <= port < 29900 for port in ports)
     # What differs from host to host by right, does not count.
-    assert nodes.key(declared("gpu1", env={"A": "1"})) == nodes.key(declared("gpu2", gpus=2))
+    assert nodes.key(declared("gpu1", gpus=[1], nccl={"interface": "a"})) == nodes.key(declared("gpu2", gpus=2))
+    assert nodes.key(declared("gpu1", env={"A": "1"})) != nodes.key(declared("gpu1"))
+    # A declaration on record is known by the same key.
+    assert nodes.key_of(declared("gpu2").canonical()) == nodes.key(declared("gpu1"))
 
 
 def test_the_same_place_from_run_to_run() -> None:
@@ -212,10 +215,5 @@ def test_together_or_not_at_all() -> None:
     plan = host.converge(declared_, batch=["gpu1", "gpu2"])
     assert [item.action for item in plan.servers] == ["create"]
     assert plan.request("j")["orders"]["big"]["probe"]["address"] == "10.0.0.1"
-    # Nothing to do is allowed to anybody; what starts anew elsewhere starts anew here.
+    # Nothing to do is allowed to anybody.
     assert [item.action for item in host.plan(declared_, batch=["gpu2"]).servers] == ["none"]
-    again = host.plan(declared_, batch=["gpu1", "gpu2"], together=["big"])
-    assert [(item.action, item.reason) for item in again.servers] == [
-        ("restart", "another host of this model starts its part anew")
-    ]
-    assert [item.code for item in host.plan(declared_, batch=["gpu2"], together=["big"]).refused] == ["node.batch"]
