@@ -59,7 +59,8 @@ engine says so, `memory.oom-killed`.
 
 {count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may vary.
 A code is explained in [troubleshooting.md](troubleshooting.md); several rules share one. A *general* rule counts only
-when no telling one fits, a *consequence* only when nothing else is known.
+when no telling one fits, one *by place* goes by the file that raised the error alone, and a *consequence* counts only
+when nothing else is known.
 """
 
 
@@ -87,7 +88,7 @@ def rows(concern: str) -> Iterator[str]:
     yield f"\n## {TITLES[concern]}\n\n{comment}\n\n"
     yield "| code | seen | what it means | why | what to change | releases | source |\n|---|---|---|---|---|---|---|\n"
     for rule in sorted((rule for rule in rules() if rule.concern == concern), key=lambda rule: rule.code):
-        strength = {0: " *(consequence)*", 1: " *(general)*", 2: ""}[rule.rank]
+        strength = ("", " *(consequence)*", " *(by place)*", " *(general)*", "")[rule.rank + 1]
         stage = f" *(in {rule.stage})*" if rule.stage else ""
         field = f" Field: `{rule.field}`." if rule.field else ""
         cells = (

@@ -25,6 +25,10 @@ def test_restart_takes_over_nothing_new(fleet):
     after = host.inspect()
     assert after["Id"] == before["Id"] and after["State"]["StartedAt"] != before["State"]["StartedAt"]
     assert host.serves()
+    logs = one.play("logs", "-e", f"vllm_only={host.server_name}", "-e", "vllm_log_lines=3")
+    assert logs.code == 0, logs.text
+    shown = [line for line in logs.text.splitlines() if " | " in line]
+    assert len(shown) == 3 and host.container in shown[0], logs.text
 
 
 def test_a_plan_is_kept_read_and_carried_out(fleet, tmp_path):

@@ -30,6 +30,7 @@ class ActionModule(_action.BrainsAction):
         "server": {"type": "str"},
         "lines": {"type": "int", "default": diagnosing.LINES},
         "show": {"type": "bool", "default": False},
+        "show_log": {"type": "int", "default": 0},
         "dest": {"type": "path"},
         "attach": {"type": "dict", "default": {}},
         "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
@@ -67,6 +68,9 @@ class ActionModule(_action.BrainsAction):
         if options["show"]:
             for line in summary or ["there is no server of the collection"]:
                 remote.say(f"[{remote.host}] {line}")
+        for name, look in found.looks.items() if options["show_log"] > 0 else ():
+            for line in (look.get("log") or ["(no log)"])[-options["show_log"] :]:
+                remote.say(f"[{remote.host}] {name} | {line}")
         result: dict[str, t.Any] = {"changed": False, "diagnoses": found.answers, "summary": summary, "archive": None}
         if not options["dest"] or self._task.check_mode:
             return result

@@ -94,6 +94,10 @@ options:
     description: Print the answers, in a few lines each.
     type: bool
     default: false
+  show_log:
+    description: With O(names), print that many lines of the end of each log, values of secrets left out.
+    type: int
+    default: 0
   dest:
     description:
       - With O(names), an archive (C(.tar.gz)) on the controller to write, or a folder for C(<host>.tar.gz).

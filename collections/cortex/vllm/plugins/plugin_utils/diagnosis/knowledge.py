@@ -17,10 +17,11 @@ A row has
 ``releases``  vLLM releases whose source has the text, or ``any`` when it is not vLLM's
 ``source``    file in vLLM's source, or the project that says it
 ``where``     ``error`` (default): exceptions and refusals; ``log``: any line that is no information
-``rank``      ``cause`` (default), ``general`` (right, but a more telling line wins),
-              ``consequence`` (only when nothing else is known)
+``rank``      ``cause`` (default), ``general`` (right, but a more telling line wins), ``place`` (known by where it was
+              raised alone), ``consequence`` (only when nothing else is known)
 ``stage``     only when it happened there: weights, profiling, kv-cache, graphs, serving
 ``frames``    a regular expression that a line of the traceback has to match
+``innermost`` a regular expression for the file of the traceback's last frame, where it was raised
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from functools import lru_cache
 from .log import NOISE, Fault, Line
 
 FOLDER = pathlib.Path(__file__).parent / "rules"
-RANKS = ("consequence", "general", "cause")
+RANKS = ("consequence", "place", "general", "cause")
+CONSEQUENCE, PLACE, GENERAL, CAUSE = range(4)
 #: Files in the order in which rules of one rank are tried.
 FILES = ("engine", "arguments", "memory", "gpu", "network", "model", "hub", "image", "host", "server")
 
@@ -60,6 +62,7 @@ class Rule:
     rank: int
     stage: str | None
     frames: re.Pattern[str] | None
+    innermost: re.Pattern[str] | None
     concern: str
 
     def fits(self, text: str, fault: Fault | None, stage: str) -> re.Match[str] | None:
@@ -68,6 +71,10 @@ class Rule:
         if match is None:
             return None
         if self.stage is not None and self.stage != stage:
+            return None
+        if self.innermost is not None and (
+            fault is None or fault.wrapper or not self.innermost.search(fault.raised_in)
+        ):
             return None
         if self.frames is not None and not (fault and any(self.frames.search(item) for item in fault.frames)):
             return None
@@ -106,6 +113,7 @@ def rules() -> tuple[Rule, ...]:
                     RANKS.index(row.get("rank", "cause")),
                     row.get("stage"),
                     re.compile(row["frames"]) if row.get("frames") else None,
+                    re.compile(row["innermost"]) if row.get("innermost") else None,
                     name,
                 )
             )
@@ -114,20 +122,32 @@ def rules() -> tuple[Rule, ...]:
 
 def of_chain(chain: Sequence[Fault], stage: str) -> Verdict | None:
     """The most telling rule that knows a fault of the chain; its last word is tried first."""
-    best: tuple[int, Rule, re.Match[str], Fault] | None = None
+    best: tuple[Rule, re.Match[str], Fault] | None = None
     for fault in reversed(chain):
-        words = fault.words
-        for rule in rules():
-            if rule.where != "error" or (best is not None and rule.rank <= best[0]):
-                continue
-            match = rule.fits(words, fault, stage)
-            if match:
-                best = (rule.rank, rule, match, fault)
+        known = _known(fault.words, fault.frames, fault.wrapper, stage)
+        if known is not None and (best is None or known[0].rank > best[0].rank):
+            best = (*known, fault)
     if best is None:
         return None
-    _rank, rule, match, fault = best
+    rule, match, fault = best
     evidence = fault.lines if len(fault.lines) < 4 else fault.lines[:4]
     return _verdict(rule, match, evidence, fault.index, tuple(chain))
+
+
+@lru_cache(maxsize=256)
+def _known(words: str, frames: tuple[str, ...], wrapper: bool, stage: str) -> tuple[Rule, re.Match[str]] | None:
+    """The most telling rule that fits. The ranks of a server, and the wrappers around them, repeat their words."""
+    fault = Fault("", "", (), wrapper, frames=frames)
+    best: tuple[Rule, re.Match[str]] | None = None
+    for rule in rules():
+        if rule.where != "error" or (best is not None and rule.rank <= best[0].rank):
+            continue
+        match = rule.fits(words, fault, stage)
+        if match:
+            best = (rule, match)
+            if rule.rank == CAUSE:
+                break
+    return best
 
 
 def of_lines(lines: Sequence[Line], begin: int = 0) -> list[Verdict]:

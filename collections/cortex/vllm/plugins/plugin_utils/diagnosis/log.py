@@ -148,6 +148,11 @@ class Fault:
     process: str = ""
 
     @property
+    def raised_in(self) -> str:
+        """The file of the last frame of its traceback."""
+        return next((frame for frame in reversed(self.frames) if frame.startswith("File ")), "")
+
+    @property
     def words(self) -> str:
         """What rules look at: name, text and the lines that follow."""
         return "\n".join([f"{self.kind}: {self.text}", *self.lines])[:_MOST]

@@ -134,7 +134,7 @@ class Start:
             return self._undecided()
         cause = self._cause()
         unknown = self._unknown_chain()
-        if cause is not None and not (cause.rule.rank == 0 and unknown):
+        if cause is not None and not _weaker(cause, unknown):
             finding = Finding(cause.rule.code, "error", cause.message, field=cause.rule.field, fix=cause.fix)
             return self._failed(finding, cause.rule.why, cause)
         if self.how:
@@ -174,7 +174,9 @@ class Start:
         if self.dead or any(_OVER.search(line.text) for line in self.lines):
             return True
         last = max([chain[-1].index for chain in self.chains if not chain[-1].survived], default=-1)
-        last = max([last, *(found.index for found in knowledge.of_lines(self.lines) if found.rule.rank == 2)])
+        last = max(
+            [last, *(found.index for found in knowledge.of_lines(self.lines) if found.rule.rank == knowledge.CAUSE)]
+        )
         return last >= 0 and not any(
             line.level == "INFO" and not reading.GOING.search(line.text) for line in self.lines[last + 1 :]
         )
@@ -263,7 +265,7 @@ class Start:
         further: knowledge.Verdict | None = None,
     ) -> Diagnosis:
         findings = [finding]
-        if further is not None and further.rule.rank > 0 and further.rule.code != finding.code:
+        if further is not None and further.rule.rank > knowledge.PLACE and further.rule.code != finding.code:
             findings.append(
                 Finding(further.rule.code, "error", further.message, field=further.rule.field, fix=further.fix)
             )
@@ -323,6 +325,13 @@ _MARKS = (
     ("graphs", re.compile(r"Capturing (?:CUDA|cudagraphs|the model)|Capturing")),
     ("serving", re.compile(r"Application startup complete")),
 )  # fmt: skip
+
+
+def _weaker(cause: knowledge.Verdict, unknown: Sequence[reading.Fault]) -> bool:
+    """Whether an error that nobody knows is nearer to the truth than what a rule knows of another one."""
+    if not unknown or cause.rule.rank > knowledge.PLACE:
+        return False
+    return cause.rule.rank == knowledge.CONSEQUENCE or unknown[0].index < cause.index
 
 
 def _short(lines: Sequence[str]) -> list[str]:
