@@ -317,9 +317,9 @@ def test_for_gguf_the_image_is_asked_for_its_plugins_once(host, plugins, refused
     "said, telling",
     [
         (
-            "usage: vllm serve [model_tag]\n\nvllm serve: error: argument -cc: 1 validation error for CompilationConfig\n"
+            "usage: vllm serve [model_tag]\n\nvllm serve: error: argument -cc: 1 validation error\n"
             "no_such_key\n  Unexpected keyword argument\n    For further information visit https://errors.pydantic.dev\n",
-            "vllm serve: error: argument -cc: 1 validation error for CompilationConfig; no_such_key; Unexpected keyword "
+            "vllm serve: error: argument -cc: 1 validation error; no_such_key; Unexpected keyword "
             "argument",
         ),
         ("usage: vllm\nvllm: error: unrecognized arguments: --foo 1\n", "vllm: error: unrecognized arguments: --foo 1"),
