@@ -112,7 +112,7 @@ def parser(platform: str | None) -> dict[str, Any]:
 
 
 def argv(words: list[str], program: str, platform: str | None) -> dict[str, Any]:
-    """What the parser says to a command line: ``error`` is its last line, or None.
+    """What the parser says to a command line: ``error`` is what it ends with, or None.
 
     :param program: ``serve`` or ``api_server``
     """
@@ -136,10 +136,18 @@ def _refusal(chosen: Any, words: list[str]) -> str | None:
     except SystemExit as end:
         if not end.code:
             return None
-        return (said.getvalue().strip().splitlines() or ["refused without a word"])[-1][:2000]
+        return _telling(said.getvalue())
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:2000]
     return None
+
+
+def _telling(said: str) -> str:
+    """What a parser said, without its usage. A class that reads JSON says the key in lines of its own, and ends with an
+    address that says nothing."""
+    lines = [line.strip() for line in said.strip().splitlines() if not line.strip().startswith("For further")]
+    begin = max((place for place, line in enumerate(lines) if "error:" in line), default=len(lines) - 1)
+    return ("; ".join(line for line in lines[begin:] if line) if lines else "refused without a word")[:2000]
 
 
 def main(asked: dict[str, Any]) -> None:

@@ -311,3 +311,22 @@ def test_for_gguf_the_image_is_asked_for_its_plugins_once(host, plugins, refused
         found = {row["code"]: row["severity"] for row in run(host, remote, model="/models/tiny.gguf")["findings"]}
         assert found.get("model.config-invalid") == ("warning" if plugins == "killed" else None)
     assert remote.asked == ["plugins"]
+
+
+@pytest.mark.parametrize(
+    "said, telling",
+    [
+        (
+            "usage: vllm serve [model_tag]\n\nvllm serve: error: argument -cc: 1 validation error\n"
+            "no_such_key\n  Unexpected keyword argument\n    For further information visit https://errors.pydantic.dev\n",
+            "vllm serve: error: argument -cc: 1 validation error; no_such_key; Unexpected keyword "
+            "argument",
+        ),
+        ("usage: vllm\nvllm: error: unrecognized arguments: --foo 1\n", "vllm: error: unrecognized arguments: --foo 1"),
+        ("", "refused without a word"),
+    ],
+)
+def test_what_a_parser_says_names_the_key_and_no_address(said, telling):
+    from ansible_collections.cortex.vllm.plugins.plugin_utils.catalog.inside import questions
+
+    assert questions._telling(said) == telling
