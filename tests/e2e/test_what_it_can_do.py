@@ -54,7 +54,7 @@ def ready(host: Host, request: str) -> Any:
 - hosts: vllm
   gather_facts: false
   tasks:
-    - cortex.vllm.ready: {{name: {SERVER}, request: {request}, wait_timeout: 60, state_dir: "{{{{ vllm_state_dir }}}}"}}
+    - cortex.vllm.ready: {{name: {SERVER}, request: {request}, state_dir: "{{{{ vllm_state_dir }}}}"}}
       register: answer
     - ansible.builtin.copy: {{content: "{{{{ answer | to_json }}}}", dest: "{{{{ inventory_dir }}}}/answer.json"}}
       delegate_to: localhost

@@ -32,7 +32,7 @@ class ActionModule(_action.ConvergingAction):
         _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
         self.quiet = not options["steps"]
         defaults = self._task.args.get("defaults") or {}
-        written = converge.accepting(self._task.args.get("servers") or {}, defaults, options["accept"])
+        written = spec.accepting(self._task.args.get("servers") or {}, defaults, options["accept"])
         written = nodes.expand(written, defaults, remote.host, lambda host: _action.address_of(host, task_vars))
         specs = spec.load(written, defaults)
         holds = spec.load_holds(self._task.args.get("holds") or [])

@@ -19,6 +19,8 @@ from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, 
 
 POLL = 0.1
 NOTE_EVERY = 0.5
+# Seconds that a job may take to end after its last note.
+ENDING = 5.0
 DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 
 
@@ -38,8 +40,12 @@ def model(request):
     lock_path, begin = locks.path_of(state_dir, "model-" + name), time.monotonic()
     budget, ident = float(request.get("budget", 10.0)), request.get("job")
     noted = _load(path)
-    if not (ident and noted.get("job") == ident) and not locks.locked(lock_path):
-        _start(state_dir, path, name, do, work)
+    if not (ident and noted.get("job") == ident):
+        # A job that has noted its end holds its lock for a moment more; what it found is no answer to this call.
+        while noted.get("done") and locks.locked(lock_path) and time.monotonic() - begin < ENDING:
+            time.sleep(0.01)
+        if not locks.locked(lock_path):
+            _start(state_dir, path, name, do, work)
     while True:
         # The lock first: what the job notes before it ends is then surely read below.
         alive = locks.locked(lock_path)

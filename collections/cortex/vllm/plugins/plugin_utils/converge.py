@@ -19,16 +19,15 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import catalog, inspection, nodes, planning, status
+from . import inspection, nodes, planning, status
 from . import observation as observing
 from .findings import Finding, FindingsError, errors, ordered
 from .following import Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
+from .telling import IDLE, ahead_lines, plan_lines
 from .transport import pulling
 
 #: What a converge may do, in the order in which it is done.
 STEPS = ("prefetch", "start", "replace", "stop", "remove")
-#: Actions that change nothing: following somebody else's job, and waiting for a server that is loading anyway.
-IDLE = frozenset({"none", "follow", "wait", "held", "deferred", ""})
 #: Actions that take nothing away from anybody, and jobs that are on their way already.
 BEGINNING = frozenset({"create", "start", "update", "wait", "follow"})
 #: How often a host that changed under our hands is looked at again.
@@ -353,37 +352,6 @@ def _expected(seen: observing.Observation, name: str, order: Mapping[str, Any]) 
     return seen.start_like(name, image, order.get("model"))
 
 
-def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False) -> list[str]:
-    """What will be done with one server, and why: one line, and one for each difference that matters.
-
-    :param everything: also say that nothing is to be done
-    """
-    if server.action in IDLE:
-        if not everything:
-            return []
-        what = "nothing to do" if server.action in {"none", ""} else server.action
-        return [f"[{host}] {server.name}: {', '.join(filter(None, (what, server.state, server.reason)))}"]
-    lines = [f"[{host}] {server.name}: {server.action}{f' ({server.reason})' if server.reason else ''}"]
-    if server.action != "create":
-        lines += [f"[{host}]   {text}" for text in status.difference_texts(server.differences)]
-    memory = getattr(server, "facts", {}).get("memory") or {}
-    return lines + [f"[{host}]   {text}" for text in memory.get("table", ())]
-
-
-def ahead_lines(host: str, plan: planning.Plan) -> list[str]:
-    """What newer releases of vLLM will say to the declarations, as a table; nothing where no release was found out."""
-    found = (getattr(server, "facts", {}).get("ahead") for server in plan.servers)
-    known = [rows for rows in found if rows is not None]
-    rows = [row for rows in known for row in rows]
-    if not known:
-        return []
-    newest = catalog.versions()[-1]
-    if not rows:
-        return [f"[{host}] releases up to vLLM {newest}: nothing else to say to these declarations"]
-    title = f"[{host}] what releases up to vLLM {newest} will say to these declarations:"
-    return [title, *(f"[{host}]   {line}" for line in status.ahead_table(rows))]
-
-
 def _unwell(plan: planning.Plan) -> list[str]:
     """Servers that failed and that nothing will be done about, because nobody declared that they may be restarted."""
     return [server.name for server in plan.servers if server.state == "failed" and server.action == "none"]
@@ -418,24 +386,3 @@ def _all_findings(plan: planning.Plan) -> list[Finding]:
     for server in plan.servers:
         found += [finding for finding in server.findings if finding not in found]
     return found
-
-
-def accepting(servers: Any, defaults: Any, codes: Sequence[str]) -> Any:
-    """The declarations, as they were written, with more finding codes that a person decided to live with.
-
-    Done before they are validated, because validation has findings of its own. What is no declaration stays what it is.
-    """
-    if not codes:
-        return servers
-    below = defaults.get("accept") if isinstance(defaults, Mapping) else None
-
-    def one(written: Any) -> Any:
-        if written is not None and not isinstance(written, Mapping):
-            return written
-        known = (written or {}).get("accept", below) or []
-        more = [*known, *(code for code in codes if code not in known)] if isinstance(known, list) else known
-        return {**(written or {}), "accept": more}
-
-    if isinstance(servers, Mapping):
-        return {name: one(written) for name, written in servers.items()}
-    return [one(written) for written in servers] if isinstance(servers, list) else servers

@@ -86,10 +86,13 @@ def wait(
     """
     what = str(options.get("name") or options.get("container_name"))
     begun = spoken = clock()
-    said = ""
+    said, patience = "", SLICE
     while True:
         left = seconds - (clock() - begun)
-        answer = remote("probe", request(options, max(0.0, min(SLICE, left))))
+        answer = remote("probe", request(options, max(0.0, min(patience, left))))
+        if answer.get("http") == 200:
+            # It answers, and what it is asked for takes longer than a look: the next one lasts as long as that may.
+            patience = max(SLICE, float(options.get("token_timeout") or 120.0))
         state = str(answer.get("state"))
         result = {
             key: answer.get(key)

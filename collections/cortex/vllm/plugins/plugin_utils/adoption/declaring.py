@@ -25,7 +25,8 @@ from .paths import Mounts
 HUB_CACHES = (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "/hub"))
 #: Variables that fields of a declaration stand for.
 _ELSEWHERE = {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"}
-_ELSEWHERE |= {"CUDA_DEVICE_ORDER", "VLLM_USE_V1", "HOSTNAME", "TERM", "container"} | {name for name, _ in HUB_CACHES}
+_ELSEWHERE |= {"CUDA_DEVICE_ORDER", "VLLM_USE_V1", "HOSTNAME", "TERM", "container"}
+_ELSEWHERE |= {name for name, _tail in HUB_CACHES}
 _PLACEHOLDER = "********"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import memory
 from ..findings import Finding
+from ..model_needs import needs
 from ..observation import Container, wants_gpus
 from .context import Server
 from .gpus import utilization
@@ -40,13 +41,34 @@ def foresee(server: Server, version: str | None) -> tuple[memory.Estimate, memor
     arguments = dict(getattr(server.spec, "engine_args", None) or {})
     if model.get("format") == "gguf":
         arguments.setdefault("quantization", "gguf")
+    draft = _draft(server)
     found = memory.estimate(
         memory.Question(
-            model["config"], arguments, version, gpu, int(model.get("bytes") or 0) or None,
-            environment=environment, cpu=cpu,
+            model["config"], arguments, version, gpu, tensor_bytes(model), environment=environment,
+            draft_config=draft.get("config"), draft_weights_bytes=tensor_bytes(draft), cpu=cpu,
         )
     )  # fmt: skip
     return found, memory.advise(found) if found.fits is False else None
+
+
+def tensor_bytes(look: Mapping[str, Any]) -> int | None:
+    """Bytes of a model's tensors, as the look at its files found them; None when it found none.
+
+    A GGUF file holds more: its vocabulary, and padding. All shards are in the sum.
+    """
+    told = (look.get("tensors") or {}).get("dtypes") or {}
+    if look.get("format") == "gguf" and told:
+        return sum(int(size) for size in told.values()) or None
+    return int(look.get("bytes") or 0) or None
+
+
+def _draft(server: Server) -> Mapping[str, Any]:
+    """What the look at the draft model's files found; empty when there is none, or it is not on the host."""
+    for need in needs(server.spec):
+        entry = server.observation.models.get(need.key) if need.role == "draft" and need.place is not None else None
+        if entry and entry.get("status") == "complete":
+            return entry
+    return {}
 
 
 def findings(server: Server, found: memory.Estimate, advice: memory.Advice | None) -> list[Finding]:

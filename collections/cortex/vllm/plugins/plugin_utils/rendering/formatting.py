@@ -54,7 +54,7 @@ def scalar(flag: Flag, value: Any) -> str:
         if flag.type == "kvs":
             return ",".join(f"{key}={value[key]}" for key in sorted(value))
         if flag.type not in ("name=path", "str", "json", "json|str"):
-            raise _wrong("takes one value, not a mapping", f"Write {_what(flag)}")
+            raise Problem("takes one value, not a mapping", f"Write {_what(flag)}", code="argument.shape")
         if flag.choices is not None or (flag.type == "name=path" and not {"name", "path"} <= set(value)):
             raise _wrong(f"takes {_what(flag)}, not {compact(value)}", f"Write {_what(flag)}")
         return compact(value)
@@ -88,14 +88,14 @@ def json_text(flag: Flag, value: Any) -> str:
     """A JSON value as compact text with sorted keys, so that the same declaration always gives the same words."""
     if isinstance(value, str):
         try:
-            parsed = _object(flag, json.loads(value))
+            parsed = json.loads(value)
         except ValueError:
             if _PAIRS.match(value) and flag.name == "--limit-mm-per-prompt":  # its form up to 0.9.1
                 return compact({key: int(number) for key, number in (item.split("=") for item in value.split(","))})
             if flag.type == "json|str" or value in flag.words or (flag.nullable and value in ("", "None")):
                 return value
             raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
-        return compact(parsed) if isinstance(parsed, (dict, list)) else value
+        return compact(parsed) if isinstance(_object(flag, parsed), (dict, list)) else value
     return compact(_object(flag, value))
 
 

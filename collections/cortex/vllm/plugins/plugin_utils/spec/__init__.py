@@ -14,7 +14,7 @@ from .collectives import Nccl
 from .container import ContainerSpec
 from .describe import fields
 from .holds import Hold
-from .loading import load, load_container, load_holds, load_nccl, merge
+from .loading import accepting, load, load_container, load_holds, load_nccl, merge
 from .nodes import Node, Nodes
 from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
 from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
@@ -41,6 +41,7 @@ __all__ = [
     "Secrets",
     "ServerSpec",
     "Ulimit",
+    "accepting",
     "argument_name",
     "check",
     "fields",

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._pydantic import ValidationError, require
@@ -221,3 +221,24 @@ def _shape(field: str, message: str, fix: str, origin: Any, server: str | None =
 def _unique(findings: list[Finding]) -> list[Finding]:
     """Each finding once: a fault in the defaults shows up in every server."""
     return list(dict.fromkeys(findings))
+
+
+def accepting(servers: Any, defaults: Any, codes: Sequence[str]) -> Any:
+    """The declarations, as they were written, with more finding codes that a person decided to live with.
+
+    Done before they are validated, because validation has findings of its own. What is no declaration stays what it is.
+    """
+    if not codes:
+        return servers
+    below = defaults.get("accept") if isinstance(defaults, Mapping) else None
+
+    def one(written: Any) -> Any:
+        if written is not None and not isinstance(written, Mapping):
+            return written
+        known = (written or {}).get("accept", below) or []
+        more = [*known, *(code for code in codes if code not in known)] if isinstance(known, list) else known
+        return {**(written or {}), "accept": more}
+
+    if isinstance(servers, Mapping):
+        return {name: one(written) for name, written in servers.items()}
+    return [one(written) for written in servers] if isinstance(servers, list) else servers

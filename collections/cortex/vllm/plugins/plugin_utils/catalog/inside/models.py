@@ -19,7 +19,7 @@ def _found(*places: str) -> Any:
     """The first of ``module:name`` that can be imported; releases moved these functions."""
     problem: Exception | None = None
     for place in places:
-        module, _, name = place.partition(":")
+        module, _colon, name = place.partition(":")
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:

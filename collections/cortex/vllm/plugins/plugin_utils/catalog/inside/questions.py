@@ -70,6 +70,17 @@ def plugins() -> list[str]:
     return sorted(found)
 
 
+def packages() -> dict[str, str]:
+    """Versions of what decides beside vLLM which models run; nothing is imported."""
+    found = {}
+    for name in ("transformers", "torch"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def prepare(platform: str | None) -> tuple[Path, str]:
     """Make the installed vLLM importable on a machine without an accelerator.
 
@@ -112,7 +123,7 @@ def parser(platform: str | None) -> dict[str, Any]:
 
 
 def argv(words: list[str], program: str, platform: str | None) -> dict[str, Any]:
-    """What the parser says to a command line: ``error`` is its last line, or None.
+    """What the parser says to a command line: ``error`` is what it ends with, or None.
 
     :param program: ``serve`` or ``api_server``
     """
@@ -136,10 +147,18 @@ def _refusal(chosen: Any, words: list[str]) -> str | None:
     except SystemExit as end:
         if not end.code:
             return None
-        return (said.getvalue().strip().splitlines() or ["refused without a word"])[-1][:2000]
+        return _telling(said.getvalue())
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:2000]
     return None
+
+
+def _telling(said: str) -> str:
+    """What a parser said, without its usage. A class that reads JSON says the key in lines of its own, and ends with an
+    address that says nothing."""
+    lines = [line.strip() for line in said.strip().splitlines() if not line.strip().startswith("For further")]
+    begin = max((place for place, line in enumerate(lines) if "error:" in line), default=len(lines) - 1)
+    return ("; ".join(line for line in lines[begin:] if line) if lines else "refused without a word")[:2000]
 
 
 def main(asked: dict[str, Any]) -> None:
@@ -150,6 +169,8 @@ def main(asked: dict[str, Any]) -> None:
             answer = {"version": version()}
         elif asked["question"] == "plugins":
             answer = {"plugins": plugins()}
+        elif asked["question"] == "packages":
+            answer = {"packages": packages()}
         elif asked["question"] == "model":
             from . import models
 

@@ -101,6 +101,15 @@ def test_an_ability_needs_a_server_that_is_known(play: t.Any, args: dict[str, t.
         played.run()
 
 
+def test_a_slow_answer_gets_the_time_that_it_may_take(play: t.Any) -> None:
+    serving = {**loading("serving", None), "http": 200}
+    played = play(ready, [loading(), serving, READY], name="chat", token_timeout=90)
+
+    played.run()
+
+    assert [round(played.request(index)["budget"]) for index in range(3)] == [10, 10, 90]
+
+
 def test_death_ends_at_once_with_the_log(play: t.Any) -> None:
     dead = {"state": "failed", "exit": {"code": 1, "oom": False, "error": ""}, "log": ["ValueError: it is broken"]}
     played = play(ready, [loading(), dead], name="chat")

@@ -76,9 +76,20 @@ def test_nothing_there_is_no_error(tmp_path):
 @pytest.mark.parametrize(
     "text, expected",
     [
-        (json.dumps([{"ifname": "eth0", "addr_info": [{"local": "10.0.0.2", "scope": "global"},
-                                                       {"local": "fe80::1", "scope": "link"}]}]),
-         {"eth0": ["10.0.0.2"]}),
+        (
+            json.dumps(
+                [
+                    {
+                        "ifname": "eth0",
+                        "addr_info": [
+                            {"local": "10.0.0.2", "scope": "global"},
+                            {"local": "fe80::1", "scope": "link"},
+                        ],
+                    }
+                ]
+            ),
+            {"eth0": ["10.0.0.2"]},
+        ),
         ("not json", {}),
         ("{}", {}),
         ("[3]", {}),

@@ -189,7 +189,7 @@ def test_ranks_meet_at_the_same_port_and_generations_at_different_ones() -> None
 
 
 def test_the_same_place_from_run_to_run() -> None:
-    first, again = (rendered(declared("gpu2", engine_args={"tp": 2})) for _ in range(2))
+    first, again = (rendered(declared("gpu2", engine_args={"tp": 2})) for _time in range(2))
     assert first.generation == again.generation
 
 

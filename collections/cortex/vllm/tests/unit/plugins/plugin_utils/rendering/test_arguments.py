@@ -127,7 +127,40 @@ def test_wrong_values(made: Flag, value: Any, message: str, fix: str) -> None:
     with pytest.raises(Problem) as caught:
         words(made, value)
     assert message in caught.value.message and fix in (caught.value.fix or "")
-    assert caught.value.code in ("argument.value", "argument.choice")
+    assert caught.value.code in ("argument.value", "argument.choice", "argument.shape")
+
+
+@pytest.mark.parametrize(
+    "version, arguments, code",
+    [
+        # What the real parser of 0.32 and 0.27 said to thousands of generated values.
+        ("0.32.0", {"max_model_len": "1.5K"}, "argument.value"),
+        ("0.32.0", {"max_model_len": "-5k"}, "argument.value"),
+        ("0.32.0", {"seed": "1e3"}, "argument.value"),
+        ("0.32.0", {"dtype": {"a": 1}}, "argument.value"),
+        ("0.32.0", {"lora_modules": ["abc"], "enable_lora": True}, "argument.value"),
+        ("0.32.0", {"lora_modules": [{"a": 1}], "enable_lora": True}, "argument.value"),
+        ("0.27.1", {"safetensors_load_strategy": "None"}, "argument.choice"),
+        ("0.6.0", {"limit_mm_per_prompt": "image=a"}, "argument.value"),
+        ("0.32.0", {"speculative_config": [1]}, "argument.shape"),
+        ("0.32.0", {"speculative_config": "true"}, "argument.shape"),
+        ("0.32.0", {"compilation_config": 3}, "argument.shape"),
+        ("0.32.0", {"pooler_config": "5"}, "argument.shape"),
+        # And what only looks wrong.
+        ("0.32.0", {"max_model_len": "8192 "}, None),
+        ("0.32.0", {"seed": "1_000"}, None),
+        ("0.32.0", {"safetensors_load_strategy": "None"}, None),
+        ("0.32.0", {"custom_histogram_buckets": "None"}, None),
+        ("0.11.0", {"compilation_config": 3}, None),
+        ("0.6.0", {"limit_mm_per_prompt": "image=2,video=1"}, None),
+    ],
+)
+def test_values_are_judged_as_the_release_does(version: str, arguments: dict[str, Any], code: str | None) -> None:
+    release = catalog.release(version)
+    assert release is not None
+    (made,) = spec.load([{"name": "x", "image": "y", "model": "o/m", "engine_args": arguments}])
+    found = [item.code for item in rendering.arguments(made, release).findings if item.severity == "error"]
+    assert found == ([code] if code else [])
 
 
 FLAGS: dict[str, dict[str, Any]] = {

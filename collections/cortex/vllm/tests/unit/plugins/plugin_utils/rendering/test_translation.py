@@ -44,6 +44,10 @@ NGRAM_TEXT = '{"method":"ngram","num_speculative_tokens":5,"prompt_lookup_max":4
         ("0.16.0", {"disable_log_requests": True}, []),
         ("0.32.0", {"disable_log_requests": "true"}, []),
         ("0.33.0", {"disable_log_requests": False}, ["--enable-log-requests"]),
+        # A level: of its own from 0.12 on, of compilation before.
+        ("0.32.0", {"O": 3}, ["--optimization-level", "3"]),
+        ("0.12.0", {"O3": True}, ["--optimization-level", "3"]),
+        ("0.11.0", {"O": "2"}, ["--compilation-config", "2"]),
         # Renamed.
         ("0.32.0", {"kv_cache_memory": "2G"}, ["--kv-cache-memory-bytes", "2G"]),
         ("0.6.6.post1", {"max_context_len_to_capture": 4096}, ["--max-seq-len-to-capture", "4096"]),
