@@ -32,12 +32,16 @@ class ActionModule(_action.BrainsAction):
             image = rendering.image_facts(ref, entry, declared)
         else:
             image = inspection.look(remote, options["state_dir"], ref, entry, declared, parser=options["parser"])
+            if not {"packages", "packages_problem"} & set(image.known):
+                inspection.ask_installed(remote, options["state_dir"], ref, entry, "packages")
+                image = rendering.image_facts(ref, entry, declared)
         release = rendering.release_for(image)
         return {
             "changed": False,
             "image_id": image.id,
             "vllm_version": image.version,
             "version_source": image.known.get("source") if image.version_source == "known" else image.version_source,
+            "packages": dict(image.known.get("packages") or {}),
             "catalogued": bool(image.version and catalog.harvested(image.version)),
             "exact": rendering.exact(image),
             "rendered_for": release.version,
@@ -49,7 +53,9 @@ class ActionModule(_action.BrainsAction):
             "architecture": entry.get("architecture"),
             "arguments": _arguments(image) if options["parser"] else None,
             "problems": [
-                str(image.known[name]) for name in ("version_problem", "parser_problem") if name in image.known
+                str(image.known[name])
+                for name in ("version_problem", "parser_problem", "packages_problem")
+                if name in image.known
             ],
             "findings": [],
         }

@@ -31,7 +31,9 @@ DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
-_KEY = re.compile(r"^(version|parser|plugins|(argv|collective|model)-[0-9a-f]{64})$")
+_KEY = re.compile(r"^(version|parser|plugins|packages|(argv|collective|model)-[0-9a-f]{64})$")
+# Where packages beside vLLM tell their version.
+PACKAGES = {"transformers": "transformers/__init__.py", "torch": "torch/version.py"}
 # Facts by hash: what the key's first word is called in images.json.
 _PROOFS = {"argv": "proved", "model": "models"}
 
@@ -114,8 +116,8 @@ def remember(state_dir, image_id, key, answer):
     elif key == "parser":
         # The description itself is large; `observe` reads it where this says so.
         fact = {"parser": _name(image_id, key)}
-    elif key == "plugins":
-        fact = {"plugins": answer["plugins"]}
+    elif key in ("plugins", "packages"):
+        fact = {key: answer[key]}
     else:
         kind, _mark, digest = key.partition("-")
         said = answer.get("error")
@@ -170,7 +172,7 @@ class Look:
             engine = Engine(self.params)
             engine.remove(self.name)  # of a look that was killed: the lock says that none lives
             engine.create(self.name, body(self.found["Id"], self.script, self.key, self.wants))
-            answer = self.read(engine) if self.key == "version" else None
+            answer = self.read(engine)
             if answer is None:
                 answer, message = self.ask(engine)
             if answer is not None and self.key.startswith("collective-"):
@@ -197,12 +199,25 @@ class Look:
         files.write_atomic(os.path.join(self.state_dir, "collectives.json"), content.encode("utf-8"), 0o644)
 
     def read(self, engine):
-        """The version that the installed files tell; nothing is started for it. None when they do not."""
+        """What the installed files tell; nothing is started for it. None when they do not tell it."""
+        if self.key == "packages":
+            found = {name: self.first(engine, path) for name, path in PACKAGES.items()}
+            return {"packages": {name: text for name, text in found.items() if text}} if all(found.values()) else None
+        if self.key != "version":
+            return None
         for path in version_files(self.found.get("Config") or {}):
             content = engine.file(self.name, path, LARGEST)
             match = _VERSION.search(content or b"")
             if match:
                 return {"version": match.group(1).decode("ascii", "replace"), "source": "installed"}
+        return None
+
+    def first(self, engine, path):
+        """The version that a package's file tells, in the first place that has it."""
+        for place in places(self.found.get("Config") or {}):
+            match = _VERSION.search(engine.file(self.name, "{0}/{1}".format(place, path), LARGEST) or b"")
+            if match:
+                return match.group(1).decode("ascii", "replace")
         return None
 
     def ask(self, engine):
@@ -245,20 +260,21 @@ def version_files(config):
 
     The package's build writes ``vllm/_version.py`` (setuptools-scm); older ones have ``vllm/version.py``.
     """
+    return ["{0}/vllm/{1}".format(place, name) for name in ("_version.py", "version.py") for place in places(config)]
+
+
+def places(config):
+    """Directories of an image that packages may be in, the likely ones first."""
     environment = dict(item.split("=", 1) for item in config.get("Env") or [] if "=" in item)
     prefixes = [environment.get("VIRTUAL_ENV")]
     prefixes += [os.path.dirname(part) for part in environment.get("PATH", "").split(":") if part.endswith("/bin")]
     prefixes += ["/usr/local", "/usr", "/opt/venv", "/opt/conda"]
-    places = [config.get("WorkingDir")]
+    found = [config.get("WorkingDir")]
     for prefix in dict.fromkeys(item for item in prefixes if item):
         for minor in (12, 10, 11, 13, 14, 9, 8):
             for kind in ("dist", "site"):
-                places.append("{0}/lib/python3.{1}/{2}-packages".format(prefix, minor, kind))
-    return [
-        "{0}/vllm/{1}".format(place.rstrip("/"), name)
-        for name in ("_version.py", "version.py")
-        for place in dict.fromkeys(item for item in places if item)
-    ]
+                found.append("{0}/lib/python3.{1}/{2}-packages".format(prefix, minor, kind))
+    return list(dict.fromkeys(item.rstrip("/") for item in found if item))
 
 
 def body(image_id, script, key, wants=None):

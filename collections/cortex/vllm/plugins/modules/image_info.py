@@ -103,6 +103,12 @@ version_source:
   returned: success
   type: str
   sample: installed
+packages:
+  description: Versions of V(transformers) and V(torch) in it, read from their files. Empty when nothing says them, and
+    in check mode unless the target remembers them.
+  returned: success
+  type: dict
+  sample: {transformers: 5.16.1, torch: 2.10.0+cu129}
 catalogued:
   description: Whether the collection has data of exactly this release.
   returned: success

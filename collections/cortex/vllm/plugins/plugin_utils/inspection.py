@@ -39,7 +39,8 @@ class Look:
     :ivar argv: command line to be proven; None asks for what the image is
     :ivar program: ``serve`` or ``api_server``, with ``argv``
     :ivar model: what is asked about a model, as canonical JSON (:func:`model_question`)
-    :ivar plugins: asks for what is installed beside vLLM
+    :ivar plugins: asks for what plugs into vLLM
+    :ivar packages: asks which Transformers and torch are installed
     """
 
     ref: str
@@ -49,6 +50,7 @@ class Look:
     program: str = "serve"
     model: str | None = None
     plugins: bool = False
+    packages: bool = False
 
 
 def question(image: ImageFacts) -> str | None:
@@ -119,8 +121,9 @@ def answered(
         entry = next((dict(item) for item in seen.images.values() if item and item.get("id") == wanted.image_id), None)
         if entry is None:
             continue
-        if wanted.plugins:
-            ask_plugins(remote, state_dir, wanted.ref, entry, clock=clock)
+        if wanted.plugins or wanted.packages:
+            kind = "plugins" if wanted.plugins else "packages"
+            ask_installed(remote, state_dir, wanted.ref, entry, kind, clock=clock)
         elif wanted.model is not None:
             prove_model(remote, state_dir, wanted.ref, entry, wanted.model, clock=clock)
         elif wanted.argv is None:
@@ -165,21 +168,22 @@ def prove(
     entry["known"] = known
 
 
-def ask_plugins(
+def ask_installed(
     remote: Remote,
     state_dir: str,
     ref: str,
     entry: dict[str, Any],
+    kind: str,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Ask what is installed beside vLLM, and put it into ``known`` of the entry."""
-    answer, why = ask(remote, state_dir, ref, entry, "plugins", inside.script("plugins"), clock=clock)
+    """Ask what is installed beside vLLM (``plugins`` or ``packages``), and put it into ``known`` of the entry."""
+    answer, why = ask(remote, state_dir, ref, entry, kind, inside.script(kind), clock=clock)
     known = dict(entry.get("known") or {})
     if answer is None or answer.get("problem"):
-        known["plugins_problem"] = str((answer or {}).get("problem") or why or "it gave no answer")
+        known[f"{kind}_problem"] = str((answer or {}).get("problem") or why or "it gave no answer")
     else:
-        known["plugins"] = list(answer.get("plugins") or ())
+        known[kind] = answer.get(kind) or ([] if kind == "plugins" else {})
     entry["known"] = known
 
 
@@ -251,6 +255,7 @@ def ask(
         "version": "which vLLM it has",
         "parser": "for its arguments",
         "plugins": "for its plugins",
+        "packages": "which Transformers it has",
         "model": "to load configuration and tokenizer",
         "collective": "to sum over its GPUs",
     }.get(key.partition("-")[0], "whether it takes these arguments")

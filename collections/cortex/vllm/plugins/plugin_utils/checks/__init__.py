@@ -29,6 +29,7 @@ from . import (
     image,
     memory,
     model,
+    packages,
     parallel,
     paths,
     ports,
@@ -55,6 +56,7 @@ SERVER: tuple[Callable[[Server], Findings], ...] = (
     parallel.check,
     quantization.check,
     support.check,
+    packages.check,
     memory.check,
 )
 

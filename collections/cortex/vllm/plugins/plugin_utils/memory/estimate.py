@@ -151,7 +151,11 @@ def _weights(result: Estimate) -> None:
     flat = {**model.config, **{key: value for key, value in (question.config or {}).items() if "quant" in key}}
     how = quantization.encoding(settings.quantization, flat, 2 if settings.dtype != "float32" else 4)
     head = not settings.pooling
-    model = dataclasses.replace(model, dtype=settings.dtype)
+    mode = settings.given.get("mm_encoder_tp_mode")
+    if settings.given.get("enable_multimodal_encoder_data_parallel"):  # its name up to 0.12
+        mode = "data"
+    config = {**model.config, "mm_encoder_tp_mode": mode} if mode else model.config
+    model = dataclasses.replace(model, dtype=settings.dtype, config=config)
     if question.weights_bytes:
         found: weights.Weights | None = weights.from_checkpoint(
             model, how, question.weights_bytes, settings.tensor, settings.pipeline, head

@@ -34,6 +34,8 @@ def wanted(ready: Prepared, changes: bool) -> Look | None:
         return Look(spec.image, image_id, spec.vllm_version)
     if gguf.asks_for_plugins(ready.model, image.version, image.known):
         return Look(spec.image, image_id, plugins=True)
+    if changes and ready.asks_packages:
+        return Look(spec.image, image_id, packages=True)
     if spec.prove == "none" or not changes or ready.rendered is None or errors(ready.findings):
         return None
     argv, program = tuple(ready.rendered.argv), _program(ready)

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import catalog, gpu_selection, memory, rendering
 from ..checks import Server as Subject
-from ..checks import gpu_memory, server_findings
+from ..checks import gpu_memory, packages, server_findings
 from ..findings import Finding, FindingsError
 from ..observation import INACTIVE_STATES, Container, Observation, Server, gpus_of, model_key
 from .model import Options
@@ -29,6 +29,7 @@ class Prepared:
 
     :ivar image_id: the image that would run: the recorded one as long as the declaration names the same string
     :ivar rendered: None when it could not be rendered (``findings`` say why, or the image is needed first)
+    :ivar asks_packages: whether the image has to say which Transformers it has before a container is made from it
     """
 
     spec: Any
@@ -46,6 +47,7 @@ class Prepared:
     image_needed: bool = False
     memory: dict[str, Any] | None = None
     ahead: list[dict[str, Any]] | None = None
+    asks_packages: bool = False
 
     @property
     def active(self) -> bool:
@@ -135,6 +137,7 @@ def prepare(
         spec, observation, tuple(siblings), ready.image, ready.model, ready.gpus, assigned, release, exact
     )
     ready.findings += [*gpu_problems, *server_findings(subject)]
+    ready.asks_packages = packages.asks(subject)
     if server.problem:
         path = f"{options.state_dir}/{spec.name}/state.json"
         fix = f"Restore {path} from a backup, or move it away: the server is then replaced."

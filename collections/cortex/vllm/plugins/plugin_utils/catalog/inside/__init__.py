@@ -20,7 +20,12 @@ from pathlib import Path
 #: In the order in which they may import each other.
 MODULES = ("flags", "stubs", "environment_variables", "parsers", "questions")
 #: Of questions that import less of vLLM, or nothing.
-FEWER = {"version": ("questions",), "plugins": ("questions",), "model": ("models", "questions")}
+FEWER = {
+    "version": ("questions",),
+    "plugins": ("questions",),
+    "packages": ("questions",),
+    "model": ("models", "questions"),
+}
 #: The longest that Linux passes as one argument is 128 KiB (MAX_ARG_STRLEN, include/uapi/linux/binfmts.h).
 LONGEST = 128 * 1024 - 1
 
@@ -47,7 +52,7 @@ def _sources(*names: str) -> str:
 def script(question: str, **asked: object) -> str:
     """The program that answers a question in an image.
 
-    :param question: ``version``, ``parser``, ``argv``, ``plugins`` or ``model``
+    :param question: ``version``, ``parser``, ``argv``, ``plugins``, ``packages`` or ``model``
     :param asked: what goes with it, see ``questions.py``
     :raises ValueError: when it becomes longer than an argument may be
     """

@@ -70,6 +70,17 @@ def plugins() -> list[str]:
     return sorted(found)
 
 
+def packages() -> dict[str, str]:
+    """Versions of what decides beside vLLM which models run; nothing is imported."""
+    found = {}
+    for name in ("transformers", "torch"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def prepare(platform: str | None) -> tuple[Path, str]:
     """Make the installed vLLM importable on a machine without an accelerator.
 
@@ -158,6 +169,8 @@ def main(asked: dict[str, Any]) -> None:
             answer = {"version": version()}
         elif asked["question"] == "plugins":
             answer = {"plugins": plugins()}
+        elif asked["question"] == "packages":
+            answer = {"packages": packages()}
         elif asked["question"] == "model":
             from . import models
 

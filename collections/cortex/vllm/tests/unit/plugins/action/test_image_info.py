@@ -27,15 +27,17 @@ ENTRY = {
         "Labels": {},
     },
 }
+PACKAGES = {"done": True, "answer": {"packages": {"transformers": "5.16.1", "torch": "2.11.0+cu130"}}}
 INSTALLED = {"done": True, "answer": {"version": "0.32.0", "source": "installed"}}
 
 
 def test_an_image_is_asked(play: t.Any) -> None:
-    played = play(image_info, [observed(images={"x:latest": ENTRY}), INSTALLED], image="x:latest")
+    played = play(image_info, [observed(images={"x:latest": ENTRY}), INSTALLED, PACKAGES], image="x:latest")
 
     result = played.run()
 
-    assert played.steps == ["observe", "image"]
+    assert played.steps == ["observe", "image", "image"]
+    assert result["packages"] == {"transformers": "5.16.1", "torch": "2.11.0+cu130"}
     assert (played.request(1)["image"], played.request(1)["key"]) == ("sha256:1", "version")
     assert (result["vllm_version"], result["version_source"], result["exact"]) == ("0.32.0", "installed", True)
     assert result["cuda"] == {"version": "12.9.1", "required": "12.9"}
@@ -44,7 +46,8 @@ def test_an_image_is_asked(play: t.Any) -> None:
 
 def test_its_parser_on_request(play: t.Any) -> None:
     parser = {"done": True, "answer": {"flags": {"--new": {}}, "environment": {}}}
-    played = play(image_info, [observed(images={"x:latest": ENTRY}), INSTALLED, parser], image="x:latest", parser=True)
+    answers = [observed(images={"x:latest": ENTRY}), INSTALLED, parser, PACKAGES]
+    played = play(image_info, answers, image="x:latest", parser=True)
 
     result = played.run()
 

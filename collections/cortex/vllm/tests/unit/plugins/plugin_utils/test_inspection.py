@@ -319,8 +319,7 @@ def test_for_gguf_the_image_is_asked_for_its_plugins_once(host, plugins, refused
         (
             "usage: vllm serve [model_tag]\n\nvllm serve: error: argument -cc: 1 validation error\n"
             "no_such_key\n  Unexpected keyword argument\n    For further information visit https://errors.pydantic.dev\n",
-            "vllm serve: error: argument -cc: 1 validation error; no_such_key; Unexpected keyword "
-            "argument",
+            "vllm serve: error: argument -cc: 1 validation error; no_such_key; Unexpected keyword argument",
         ),
         ("usage: vllm\nvllm: error: unrecognized arguments: --foo 1\n", "vllm: error: unrecognized arguments: --foo 1"),
         ("", "refused without a word"),
@@ -330,3 +329,38 @@ def test_what_a_parser_says_names_the_key_and_no_address(said, telling):
     from ansible_collections.cortex.vllm.plugins.plugin_utils.catalog.inside import questions
 
     assert questions._telling(said) == telling
+
+
+NEWER = {**SOUND, "config": {"model_type": "minicpmv4_7", "architectures": ["LlamaForCausalLM"]}}
+
+
+@pytest.mark.parametrize(
+    ("packages", "refused"),
+    [
+        ({"packages": {"transformers": "5.16.1", "torch": "2.11.0+cu130"}}, True),
+        ({"packages": {"transformers": "5.99.0", "torch": "2.11.0+cu130"}}, False),
+        ("killed", False),
+    ],
+)
+def test_a_type_newer_than_the_release_requires_has_the_image_asked_for_its_transformers(host, packages, refused):
+    host.images[host_double.IMAGE]["known"] = dict(KNOWN)
+    host.models["/models/qwen"] = NEWER
+    remote = Remote(host, packages=packages)
+    if refused:
+        with pytest.raises(converge.FindingsError) as caught:
+            run(host, remote)
+        assert "model.type" in {item.code for item in caught.value.findings}
+    else:
+        assert "model.type" not in {row["code"] for row in run(host, remote)["findings"]}
+    assert remote.asked == ["packages"]
+
+
+def test_where_nothing_is_done_no_image_is_asked_for_its_transformers(host):
+    host.images[host_double.IMAGE]["known"] = dict(KNOWN)
+    host.converge({"chat": host_double.server(model="/models/qwen")})
+    host.models["/models/qwen"] = NEWER
+    remote = Remote(host)
+
+    run(host, remote)
+
+    assert (remote.calls, remote.asked) == (1, [])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, checks, model_needs, observation, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, checks, memory, model_needs, observation, spec
 from ansible_collections.cortex.vllm.plugins.plugin_utils.checks import gpu_memory
 from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.host_double import GPUS, image_entry, server
 
@@ -106,3 +106,25 @@ def test_a_gguf_file_is_weighed_by_its_tensors():
     found = foreseen(target=look)
     assert found.question.weights_bytes == 4 * GIB + GIB // 2
     assert found.weights.value == pytest.approx(4.5 * GIB, rel=0.25)
+
+
+VISION = {
+    **TARGET, "architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl",
+    "vision_config": {"depth": 32},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("version", "given"),
+    [("0.32.0", {"mm_encoder_tp_mode": "data"}), ("0.10.2", {"enable_multimodal_encoder_data_parallel": True})],
+)
+def test_a_repeated_vision_tower_is_whole_on_every_rank(version, given):
+    """The argument counts, as it was declared (vllm/model_executor/models/qwen2_5_vl.py: disable_tp)."""
+    gpu = memory.Gpu("NVIDIA L4", 22 * GIB, None, 8.9)
+
+    def tower(**more):
+        arguments = {"tensor_parallel_size": 2, **more}
+        return memory.estimate(memory.Question(VISION, arguments, version, gpu)).weights.value
+
+    assert tower(**given) - tower() > 0.2 * GIB
+    assert tower(**given) - tower(mm_encoder_tp_mode="weights") > 0.2 * GIB
