@@ -185,8 +185,9 @@ def cache(shape: Shape, settings: Settings, available: float, draft: float = 0.0
     request = blocks_needed(plan, settings, settings.max_len)
     concurrency = blocks / request
     uniform = len(plan.groups) == 1 and plan.groups[0][1] == 1
-    if settings.v1 and not uniform and settings.key >= ((0, 20), 0, 0):
-        tokens = int(concurrency * settings.max_len)  # what is logged since 0.20
+    # What is logged: since 0.21 for all (kv_cache_utils.py get_kv_cache_capacity), in 0.20 where layers differ.
+    if settings.v1 and settings.key >= (((0, 21) if uniform else (0, 20)), 0, 0):
+        tokens = int(concurrency * settings.max_len)
     else:
         tokens = blocks // sum(number for _kind, number in plan.groups) * plan.block
     return Cache(tokens, concurrency, request * unit, plan.per_token, plan.block)
