@@ -20,8 +20,9 @@ from .conftest import CONTAINER, ROOT, Host, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
-#: The image has no compiler; without this the first request of several ranks fails.
-ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1"}
+#: The image has no compiler: without the second the first request of several ranks fails. Each rank would want a NUMA
+#: node of its own, unless they are told their processors.
+ENV = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0|1"}
 ARGUMENTS = {"max_model_len": 256, "enforce_eager": True}
 
 
