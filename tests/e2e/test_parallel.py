@@ -135,7 +135,7 @@ for pid in os.listdir('/proc'):
         name = open('/proc/%s/cmdline' % pid, 'rb').read().decode(errors='replace')
     except OSError:
         continue
-    if pid.isdigit() and 'Worker_TP1' in name:
+    if name.startswith('VLLM::Worker_TP1'):
         os.kill(int(pid), signal.SIGSTOP)
         print('stopped')
 """
