@@ -86,5 +86,8 @@ class Release:
             # It was alone on this GPU: what is left has to be next to nothing.
             if now["used"] <= SLACK * 4:
                 return True
-        # Others are there, or containers hide their processes: free is when nothing is given back any more.
-        return last is not None and abs(now["used"] - last["used"]) <= SETTLED
+        # Others are there, or containers hide their processes: free is when nothing is given back any more. A look
+        # that still showed one of ours does not count: the driver names processes and memory one after the other.
+        if last is None or self._pids & last["pids"]:
+            return False
+        return abs(now["used"] - last["used"]) <= SETTLED

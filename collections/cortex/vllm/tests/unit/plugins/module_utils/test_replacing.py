@@ -112,6 +112,14 @@ def test_memory_is_free_when_nothing_is_given_back_any_more(monkeypatch, answers
     assert found["held"] == ([] if free else ["GPU-1"])
 
 
+def test_a_look_while_the_driver_lets_go_is_not_the_end(monkeypatch):
+    # Memory is asked before processes: the third answer has the memory of before and the process already gone.
+    monkeypatch.setattr(gpu_memory, "POLL", 0.0)
+    driver = Driver((40000, [7]), (40000, [7]), (40000, []), (3, []), (3, []))
+    found = gpu_memory.Release(driver, "nvidia-smi", ["GPU-1"], [7]).wait(0.2)
+    assert found["free"] is True and found["gpus"]["GPU-1"]["used"] == 3 << 20
+
+
 @pytest.mark.parametrize("uuids, command", [([], "nvidia-smi"), (["GPU-1"], None), (["GPU-9"], "nvidia-smi")])
 def test_without_gpu_or_driver_nothing_is_waited_for(uuids, command):
     assert gpu_memory.Release(Driver((5, [])), command, uuids, [1]).wait() is None
