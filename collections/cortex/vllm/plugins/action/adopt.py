@@ -9,7 +9,7 @@ import typing as t
 import yaml
 from ansible.utils.display import Display
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, adoption, observation
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, adoption, observation, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError, errors
 
 display = Display()
@@ -19,16 +19,16 @@ class ActionModule(_action.BrainsAction):
     """Write declarations of vLLM containers that somebody else started, and take the containers over as they run."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "containers": {"type": "list", "elements": "str", "default": []},
         "take_over": {"type": "bool", "default": False},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         request = {"schema": observation.SCHEMA, "state_dir": str(options["state_dir"])}
         answer = remote("strangers", {**request, "containers": options["containers"]})
         if answer.get("missing"):

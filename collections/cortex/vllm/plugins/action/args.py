@@ -15,6 +15,7 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils import (
     observation,
     rendering,
     spec,
+    task_options,
 )
 
 
@@ -22,13 +23,10 @@ class ActionModule(_action.BrainsAction):
     """Render the command line, environment and entrypoint of a server; write them where they are wanted."""
 
     SPEC = {
-        **_action.CONNECTION,
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
-        "dest": {"type": "path"},
+        **task_options.CONNECTION,
+        **task_options.STATE_DIR,
+        **task_options.FILE,
         "format": {"type": "str", "choices": list(argument_files.FORMATS), "default": "json"},
-        "mode": {"type": "str"},
-        "owner": {"type": "str"},
-        "group": {"type": "str"},
     }
 
     def act(

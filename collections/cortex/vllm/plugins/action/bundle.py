@@ -9,7 +9,7 @@ import pathlib
 import tempfile
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.transport import archive, bundling, needs, pulling
 
 
@@ -17,7 +17,7 @@ class ActionModule(_action.BrainsAction):
     """Write a bundle for a site without a network."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "path": {"type": "path", "required": True},
         "declarations": {"type": "list", "elements": "raw", "default": []},
         "images": {"type": "list", "elements": "str", "default": []},
@@ -28,20 +28,20 @@ class ActionModule(_action.BrainsAction):
         "all_files": {"type": "bool", "default": False},
         "collection": {"type": "bool", "default": False},
         "registries": {"type": "dict", "default": {}},
-        **_action.HUB,
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.HUB,
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         images, models = list(options["images"]), needs.written(options["models"], options["hub_cache"])
         for servers, defaults in needs.pairs(options["declarations"]):
             more = needs.of_servers(spec.load(servers, defaults))
             images += more[0]
             models += [needs.moved(model, options["hub_cache"]) for model in more[1]]
-        download = _action.hub_settings(options, options["all_files"]) if options["download"] else None
+        download = task_options.hub_settings(options, options["all_files"]) if options["download"] else None
         settings = bundling.Settings(
             path=str(options["path"]),
             state_dir=str(options["state_dir"]),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.observation import SCHEMA
 from ansible_collections.cortex.vllm.plugins.plugin_utils.transport import manifest, work
 
@@ -15,18 +15,18 @@ class ActionModule(_action.BrainsAction):
     """Say what is in a bundle, and prove each byte of it."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "path": {"type": "path", "required": True},
         "verify": {"type": "bool", "default": True},
         "require": {"type": "bool", "default": True},
         "manifest_sha256": {"type": "str"},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         top, where = str(options["path"]), f"{options['path']}/{manifest.NAME}"
         request = {"schema": SCHEMA, "state_dir": str(options["state_dir"]), "bundle": top}
         seen = remote("stock", {**request, "plain": True})["stock"]["bundle"] or {}

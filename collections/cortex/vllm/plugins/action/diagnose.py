@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, bundle, diagnosing
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, bundle, diagnosing, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 
 
@@ -18,7 +18,7 @@ class ActionModule(_action.BrainsAction):
     quiet = True
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "container": {"type": "str"},
         "name": {"type": "str"},
         "names": {"type": "list", "elements": "str"},
@@ -33,13 +33,13 @@ class ActionModule(_action.BrainsAction):
         "show_log": {"type": "int", "default": 0},
         "dest": {"type": "path"},
         "attach": {"type": "dict", "default": {}},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, [*self.SPEC, "oom"])
+        task_options.refuse_unknown(self._task.args, [*self.SPEC, "oom"])
         what = _exactly_one(options)
         common = _exit(options)
         if what == "files":

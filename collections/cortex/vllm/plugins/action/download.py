@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 from ansible_collections.cortex.vllm.plugins.plugin_utils.observation import SCHEMA
 from ansible_collections.cortex.vllm.plugins.plugin_utils.transport import downloading, needs
@@ -22,8 +22,8 @@ class ActionModule(_action.BrainsAction):
         "hub_cache": {"type": "path"},
         "update": {"type": "bool", "default": False},
         "all_files": {"type": "bool", "default": False},
-        **_action.HUB,
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.HUB,
+        **task_options.STATE_DIR,
     }
 
     DECLARATIONS = ("servers", "defaults")
@@ -31,9 +31,9 @@ class ActionModule(_action.BrainsAction):
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
+        task_options.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
         models = self.wanted(options)
-        settings, state_dir = _action.hub_settings(options, options["all_files"]), str(options["state_dir"])
+        settings, state_dir = task_options.hub_settings(options, options["all_files"]), str(options["state_dir"])
         rows = [self.one(remote, state_dir, model, settings, options["update"]) for model in models]
         result = {"changed": any(row["changed"] for row in rows), "models": rows, "findings": []}
         if options["model"]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, status
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, status, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 
 #: Numbers of /metrics that have a column.
@@ -33,7 +33,7 @@ class ActionModule(_action.BrainsAction):
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         rows = [_row(entry, index) for index, entry in enumerate(options["endpoints"])]
         asked = [row for row in rows if row.get("outside", True) and row.get("url")]
         answers = endpoints.ask_all(

@@ -7,7 +7,14 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, catalog, inspection, observation, rendering
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
+    _action,
+    catalog,
+    inspection,
+    observation,
+    rendering,
+    task_options,
+)
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 
 
@@ -15,17 +22,17 @@ class ActionModule(_action.BrainsAction):
     """Say which vLLM an image has, and what its parser accepts."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "image": {"type": "str", "required": True},
         "vllm_version": {"type": "str"},
         "parser": {"type": "bool", "default": False},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         ref, declared = options["image"], (options["vllm_version"] or "").removeprefix("v") or None
         entry = _entry(remote, options)
         if self._task.check_mode:

@@ -14,6 +14,7 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils import (
     observation,
     planning,
     spec,
+    task_options,
 )
 
 
@@ -21,8 +22,8 @@ class ActionModule(_action.BrainsAction):
     """Foretell the memory of a start: of a configuration in hand, or of the servers that a host declares."""
 
     SPEC = {
-        **_action.CONNECTION,
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.CONNECTION,
+        **task_options.STATE_DIR,
         "config": {"type": "dict"},
         "weights_bytes": {"type": "int"},
         "engine_args": {"type": "dict", "default": {}},
@@ -38,7 +39,9 @@ class ActionModule(_action.BrainsAction):
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         declared = self.declaration()
-        _action.refuse_unknown(sorted(set(declared) - {"servers", "defaults"}), [*self.SPEC, "servers", "defaults"])
+        task_options.refuse_unknown(
+            sorted(set(declared) - {"servers", "defaults"}), [*self.SPEC, "servers", "defaults"]
+        )
         if "servers" in declared:
             return self._on_host(declared, options, remote)
         if not options["config"] and not options["weights_bytes"]:
@@ -113,7 +116,7 @@ def _gpu(written: dict[str, t.Any] | None) -> tuple[memory.Gpu | None, list[find
     """
     if written is None:
         return None, []
-    _action.refuse_unknown(sorted(set(map(str, written)) - set(GPU)), [f"{name}" for name in GPU])
+    task_options.refuse_unknown(sorted(set(map(str, written)) - set(GPU)), [f"{name}" for name in GPU])
     size, free = _number(written, "memory_gib"), _number(written, "free_gib")
     name, capability = str(written.get("name") or ""), _number(written, "compute_capability")
     card, said = memory.cards.find(name, size), []

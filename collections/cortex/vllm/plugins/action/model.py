@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, model_steps
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, model_steps, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError, errors
 
 #: Options that say what is to be made; the rest is about the task.
@@ -36,13 +36,13 @@ class ActionModule(_action.BrainsAction):
         "role": {"type": "str", "default": "model", "choices": ["model", "draft", "tokenizer", "adapter"]},
         "needs_tokenizer": {"type": "bool", "default": True},
         "verify": {"type": "bool", "default": False},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         if options["tokenizer_id"] and not options["tokenizer_from"]:
             text, fix = "names the tokenizer that is copied, and none is", "Write tokenizer_from too."
             raise FindingsError([Finding("option.conflict", "error", text, "tokenizer_id", fix)])

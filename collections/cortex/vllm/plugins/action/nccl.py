@@ -7,28 +7,32 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, findings, nccl, observation, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
+    _action,
+    findings,
+    nccl,
+    observation,
+    spec,
+    task_options,
+)
 
 
 class ActionModule(_action.BrainsAction):
     """What a host's GPUs need to talk to each other: resolved from its facts, explained, and written where wanted."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "settings": {"type": "raw"},
         "address": {"type": "str"},
         "nodes": {"type": "int", "default": 1},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
-        "dest": {"type": "path"},
-        "mode": {"type": "str"},
-        "owner": {"type": "str"},
-        "group": {"type": "str"},
+        **task_options.STATE_DIR,
+        **task_options.FILE,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         # As it was written, with file and line.
         settings = spec.load_nccl(self._task.args.get("settings"), root="settings")
         request = observation.query([], options["state_dir"], health=False)

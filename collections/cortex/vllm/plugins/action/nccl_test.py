@@ -8,14 +8,21 @@ import hashlib
 import json
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, findings, inspection, nccl, observation
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
+    _action,
+    findings,
+    inspection,
+    nccl,
+    observation,
+    task_options,
+)
 
 
 class ActionModule(_action.BrainsAction):
     """Sums over the GPUs of a host in an image, in two arms, and what follows from what came out."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "image": {"type": "str", "required": True},
         "backend": {"type": "str", "choices": ["auto", "nccl", "gloo"], "default": "auto"},
         "processes": {"type": "int"},
@@ -24,13 +31,13 @@ class ActionModule(_action.BrainsAction):
         "repeats": {"type": "int", "default": 5},
         "limit": {"type": "float", "default": 120.0},
         "force": {"type": "bool", "default": False},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         request = observation.query([], options["state_dir"], health=False)
         answer = remote("observe", {**request, "images": [options["image"]], "gpus": True, "network": True})
         seen = observation.Observation.parse(answer.get("observation") or {})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, probing
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, endpoints, probing, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 from ansible_collections.cortex.vllm.plugins.plugin_utils.rendering import asking
 
@@ -15,7 +15,7 @@ class ActionModule(_action.BrainsAction):
     """Wait until a server gives a token, with phases; end at once when it dies, with a diagnosis."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "name": {"type": "str"},
         "container_name": {"type": "str"},
         "url": {"type": "str"},
@@ -29,13 +29,13 @@ class ActionModule(_action.BrainsAction):
         "token_timeout": {"type": "float", "default": 120.0},
         "request_timeout": {"type": "float", "default": 5.0},
         "validate_certs": {"type": "bool", "default": True},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, self.SPEC)
+        task_options.refuse_unknown(self._task.args, self.SPEC)
         _exactly_one(options)
         # A look, not a wait: nothing that check mode left undone can become ready.
         wait = 0.0 if self._task.check_mode else options["wait_timeout"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.server import DEFAULT_HUB_CACHE
 from ansible_collections.cortex.vllm.plugins.plugin_utils.transport import needs, restoring
@@ -16,7 +16,7 @@ class ActionModule(_action.BrainsAction):
     """Bring the content of a bundle to a host."""
 
     SPEC = {
-        **_action.CONNECTION,
+        **task_options.CONNECTION,
         "path": {"type": "path"},
         "store": {"type": "path"},
         "remote_src": {"type": "bool", "default": False},
@@ -27,14 +27,14 @@ class ActionModule(_action.BrainsAction):
         "verify": {"type": "bool", "default": False},
         "part_size": {"type": "int", "default": 134217728},
         "manifest_sha256": {"type": "str"},
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.STATE_DIR,
     }
     DECLARATIONS = ("servers", "defaults")
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
+        task_options.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
         if bool(options["path"]) == bool(options["store"]):
             fix = "Give the directory of a bundle, or a store with models."
             raise FindingsError([Finding("spec.shape", "error", "one of path and store is needed", "path", fix)])

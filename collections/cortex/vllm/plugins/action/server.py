@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec, task_options
 
 
 class ActionModule(_action.ConvergingAction):
     """Converge one vLLM server: the one-element case of ``servers``."""
 
-    SPEC = {**_action.CONNECTION, **_action.CONVERGING}
+    SPEC = {**task_options.CONNECTION, **task_options.CONVERGING}
 
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]

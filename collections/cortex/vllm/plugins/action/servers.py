@@ -6,15 +6,22 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, nodes, plan_files, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
+    _action,
+    converge,
+    nodes,
+    plan_files,
+    spec,
+    task_options,
+)
 
 
 class ActionModule(_action.ConvergingAction):
     """Converge all vLLM servers of one host."""
 
     SPEC = {
-        **_action.CONNECTION,
-        **_action.CONVERGING,
+        **task_options.CONNECTION,
+        **task_options.CONVERGING,
         "only": {"type": "list", "elements": "str", "default": []},
         "prune": {"type": "str", "choices": ["ignore", "report", "remove"], "default": "report"},
         "state": {"type": "str", "choices": ["started", "restarted", "stopped", "absent"]},
@@ -29,7 +36,7 @@ class ActionModule(_action.ConvergingAction):
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
+        task_options.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
         self.quiet = not options["steps"]
         defaults = self._task.args.get("defaults") or {}
         written = spec.accepting(self._task.args.get("servers") or {}, defaults, options["accept"])

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, spec, status
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, converge, spec, status, task_options
 
 
 class ActionModule(_action.ConvergingAction):
     """Say which of a host's servers do not work, although they may look as if they did."""
 
     SPEC = {
-        **_action.CONNECTION,
-        "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
+        **task_options.CONNECTION,
+        **task_options.STATE_DIR,
         "only": {"type": "list", "elements": "str", "default": []},
         "window": {"type": "float", "default": 10.0},
         "token": {"type": "str", "choices": ["suspect", "always", "never"], "default": "suspect"},
@@ -26,7 +26,7 @@ class ActionModule(_action.ConvergingAction):
     def act(
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
-        _action.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
+        task_options.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
         self.quiet = True
         specs = spec.load(self._task.args.get("servers") or {}, self._task.args.get("defaults") or {})
         settings = converge.Settings(

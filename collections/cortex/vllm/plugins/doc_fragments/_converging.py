@@ -12,10 +12,6 @@ class ModuleDocFragment:
     # Options of every task that converges declarations.
     DOCUMENTATION = r"""
 options:
-  state_dir:
-    description: Directory on the target for what the collection keeps there. It belongs to root.
-    type: path
-    default: /var/lib/cortex-vllm
   update:
     description:
       - Resolve tags, digests and revisions again.
@@ -44,7 +40,4 @@ options:
         own logins count (C(docker login), as the user of the task).
     type: dict
     default: {}
-
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
 """

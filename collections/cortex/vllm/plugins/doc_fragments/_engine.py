@@ -40,6 +40,13 @@ options:
     type: float
     default: 60.0
 
+attributes:
+  action_group:
+    description: Use C(group/cortex.vllm.vllm) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - cortex.vllm.vllm
+
 requirements:
   - Docker SDK for Python 5.0 or newer on the target (package V(python3-docker) of the distribution)
 """

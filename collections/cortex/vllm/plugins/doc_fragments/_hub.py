@@ -36,4 +36,7 @@ options:
     description: Files to download at the same time.
     type: int
     default: 8
+
+requirements:
+  - huggingface_hub 0.24 or newer on the target, for what is downloaded
 """

@@ -58,7 +58,7 @@ options:
     type: dict
     default: {}
 author:
-  - Cortex vLLM contributors (@cortex-vllm)
+  - Cortex vLLM contributors (@cortex)
 """
 
 EXAMPLES = r"""

@@ -27,19 +27,16 @@ description:
     that the server has now into a vault under these names.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
+  - cortex.vllm._attributes.converging
 
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details:
       - Nothing of a server changes but its owner and its name.
-  idempotent:
-    support: full
 
 options:
   containers:
@@ -53,10 +50,6 @@ options:
       - The task fails when one of them cannot be declared. What could be is taken over all the same.
     type: bool
     default: false
-  state_dir:
-    description: Directory on the target for what the collection keeps there. It belongs to root.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.servers

@@ -26,17 +26,10 @@ extends_documentation_fragment:
   - cortex.vllm._declaration
   - cortex.vllm._declaration.server
   - cortex.vllm._engine
+  - cortex.vllm._file
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.converging
 
 options:
   image:
@@ -46,9 +39,6 @@ options:
     description: Directory on the target for what the collection keeps there. It stands in the rendered paths.
     type: path
     default: /var/lib/cortex-vllm
-  dest:
-    description: File on the target to write. Without it nothing is written.
-    type: path
   format:
     description:
       - What to write to O(dest).
@@ -60,12 +50,6 @@ options:
     default: json
   mode:
     description: Permissions of O(dest). The default is V(0755) for a script and V(0644) otherwise.
-    type: str
-  owner:
-    description: Owner of O(dest).
-    type: str
-  group:
-    description: Group of O(dest).
     type: str
 
 seealso:

@@ -29,19 +29,16 @@ description:
 extends_documentation_fragment:
   - cortex.vllm._engine
   - cortex.vllm._hub
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
+  - cortex.vllm._attributes.converging
 
 attributes:
   check_mode:
     support: full
     details:
       - Nothing is pulled, downloaded or written.
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 
 options:
   path:
@@ -95,13 +92,7 @@ options:
       - Logins of private registries, by host and port; each a mapping of C(username) and C(password). Secrets.
     type: dict
     default: {}
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
 seealso:
   - module: cortex.vllm.bundle_info
   - module: cortex.vllm.restore

@@ -20,19 +20,16 @@ description:
     its manifest. Each file that differs or is missing is named.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
+  - cortex.vllm._attributes.looking
 
 attributes:
   check_mode:
     support: full
     details:
       - Only the manifest is read.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
 
 options:
   path:
@@ -50,13 +47,7 @@ options:
   manifest_sha256:
     description: The sha256 that M(cortex.vllm.bundle) told; another manifest is refused.
     type: str
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
 seealso:
   - module: cortex.vllm.bundle
   - module: cortex.vllm.restore

@@ -30,19 +30,16 @@ description:
   - The codes are those of the checks that could have foreseen it.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
+  - cortex.vllm._attributes.looking
 
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details:
       - Changes nothing but the archive of O(dest).
-  idempotent:
-    support: full
 
 options:
   container:
@@ -109,10 +106,6 @@ options:
     description: What else goes into the archive, by file name, as a plan.
     type: dict
     default: {}
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.ready

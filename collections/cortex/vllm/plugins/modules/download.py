@@ -22,6 +22,7 @@ description:
   - A refusal of the Hub, such as a gated model or a wrong token, is told with what to do about it.
 extends_documentation_fragment:
   - cortex.vllm._hub
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
 
@@ -66,14 +67,7 @@ options:
     description: Every file of the revision, also weights in further formats and exports that no server reads.
     type: bool
     default: false
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
-  - huggingface_hub 0.24 or newer on the target
 seealso:
   - module: cortex.vllm.model_info
 

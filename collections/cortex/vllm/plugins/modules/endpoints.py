@@ -22,16 +22,7 @@ description:
 extends_documentation_fragment:
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details:
-      - Does not change anything.
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.looking
 
 options:
   endpoints:
@@ -77,9 +68,6 @@ options:
     description: Fail when a server does not answer as it should.
     type: bool
     default: false
-
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
 
 seealso:
   - module: cortex.vllm.ready

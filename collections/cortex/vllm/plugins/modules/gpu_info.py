@@ -18,20 +18,11 @@ description:
   - A host without a driver, or with a broken one, is not an error of the task. RV(status) and RV(message) say what is
     wrong and what to do.
 extends_documentation_fragment:
-  - cortex.vllm._attributes
-  - cortex.vllm._attributes.actiongroup_vllm
   - cortex.vllm._engine
-attributes:
-  check_mode:
-    support: full
-    details:
-      - The module only reads.
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - cortex.vllm._attributes
+  - cortex.vllm._attributes.looking
 author:
-  - Cortex vLLM contributors (@cortex-vllm)
+  - Cortex vLLM contributors (@cortex)
 seealso:
   - module: cortex.vllm.servers
 """

@@ -27,19 +27,16 @@ description:
   - In check mode nothing is started, and only what is known already is told.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
+  - cortex.vllm._attributes.looking
 
 attributes:
-  check_mode:
-    support: full
   diff_mode:
     support: none
     details:
       - Does not change anything that runs.
-  idempotent:
-    support: full
 
 options:
   image:
@@ -55,10 +52,6 @@ options:
         collection knows the release.
     type: bool
     default: false
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.args

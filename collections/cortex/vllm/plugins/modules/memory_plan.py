@@ -24,17 +24,10 @@ description:
   - Figures are of the rank that holds most. An architecture that is not known gets no figures.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.looking
 
 options:
   config:
@@ -75,13 +68,6 @@ options:
   defaults:
     description: What all O(servers) have in common.
     type: dict
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
-
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
 
 seealso:
   - module: cortex.vllm.servers

@@ -24,18 +24,16 @@ description:
   - Nothing is downloaded.
   - The task fails when the model is not complete afterwards, with the same findings as M(cortex.vllm.model_info).
 extends_documentation_fragment:
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
+  - cortex.vllm._attributes.converging
 
 attributes:
   check_mode:
     support: full
     details:
       - Tells what would be done. Whether the model would be complete then is not judged.
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
 
 options:
   model:
@@ -118,10 +116,6 @@ options:
     description: Hash every file afterwards and compare it with the etag by which the Hub named it.
     type: bool
     default: false
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.model_info

@@ -29,18 +29,7 @@ description:
 extends_documentation_fragment:
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-
-attributes:
-  check_mode:
-    support: full
-    details:
-      - Only reads.
-  diff_mode:
-    support: none
-    details:
-      - Does not change anything.
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.looking
 
 options:
   model:

@@ -24,17 +24,10 @@ description:
   - Peer to peer is never turned off by itself, unless M(cortex.vllm.nccl_test) measured on this host that it is broken.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._file
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.converging
 
 options:
   settings:
@@ -54,17 +47,8 @@ options:
     description: Directory on the target for what the collection keeps there, a measurement among it.
     type: path
     default: /var/lib/cortex-vllm
-  dest:
-    description: File on the target to write. Without it nothing is written.
-    type: path
   mode:
     description: Permissions of O(dest). The default is V(0644).
-    type: str
-  owner:
-    description: Owner of O(dest).
-    type: str
-  group:
-    description: Group of O(dest).
     type: str
 
 seealso:

@@ -25,9 +25,9 @@ description:
   - Without GPUs it sums with gloo over processes, which proves the way and says nothing about peer to peer.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
 
 attributes:
   check_mode:
@@ -71,10 +71,6 @@ options:
     description: Measure again although nothing has changed.
     type: bool
     default: false
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.nccl

@@ -23,19 +23,10 @@ description:
   - In check mode it looks once and does not fail.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details:
-      - Does not change anything.
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.looking
 
 options:
   name:
@@ -91,10 +82,6 @@ options:
     description: Check TLS certificates, with O(url).
     type: bool
     default: true
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.servers

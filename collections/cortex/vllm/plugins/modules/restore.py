@@ -25,17 +25,10 @@ description:
     declaration by digest finds it, also with V(never) for C(pull).
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.converging
 
 options:
   path:
@@ -88,13 +81,7 @@ options:
   manifest_sha256:
     description: The sha256 that M(cortex.vllm.bundle) told; another manifest is refused.
     type: str
-  state_dir:
-    description: Directory on the target for what the collection keeps there.
-    type: path
-    default: /var/lib/cortex-vllm
 
-requirements:
-  - Python 3.11 or newer, pydantic 2 and httpx on the controller
 seealso:
   - module: cortex.vllm.bundle
   - module: cortex.vllm.bundle_info

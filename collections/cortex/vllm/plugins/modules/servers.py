@@ -26,17 +26,10 @@ description:
 extends_documentation_fragment:
   - cortex.vllm._engine
   - cortex.vllm._converging
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.converging
 
 options:
   servers:

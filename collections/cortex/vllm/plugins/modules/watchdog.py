@@ -24,19 +24,10 @@ description:
   - To have a hanging server restarted, declare C(restart_when_hung); M(cortex.vllm.servers) then looks the same way.
 extends_documentation_fragment:
   - cortex.vllm._engine
+  - cortex.vllm._state_dir
   - cortex.vllm._attributes
   - cortex.vllm._attributes.action
-  - cortex.vllm._attributes.actiongroup_vllm
-
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: none
-    details:
-      - Does not change anything.
-  idempotent:
-    support: full
+  - cortex.vllm._attributes.looking
 
 options:
   servers:
@@ -70,10 +61,6 @@ options:
     description: Whether the task fails when a server needs somebody.
     type: bool
     default: true
-  state_dir:
-    description: Where the collection keeps its state on the host.
-    type: path
-    default: /var/lib/cortex-vllm
 
 seealso:
   - module: cortex.vllm.ready

@@ -12,7 +12,6 @@ It stands here and not beside the actions because every file there must be an ac
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import pathlib
@@ -24,9 +23,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from . import _pydantic, catalog, converge, following, nodes
+from . import _pydantic, catalog, converge, following, nodes, task_options
 from .findings import Finding, FindingsError, errors, ordered, text
-from .transport import archive, downloading, pulling, work
+from .transport import archive, pulling, work
 
 display = Display()
 
@@ -35,36 +34,6 @@ COLLECTION = pathlib.Path(__file__).resolve().parents[2]
 
 #: The one private module that reaches a host, see docs/contract.md.
 ENGINE = "cortex.vllm._engine"
-
-#: The options of doc fragment ``_engine``: how the target reaches its engine.
-CONNECTION: dict[str, dict[str, t.Any]] = {
-    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
-    "tls": {"type": "bool", "default": False},
-    "tls_ca": {"type": "path"},
-    "tls_cert": {"type": "path"},
-    "tls_key": {"type": "path"},
-    "tls_verify": {"type": "bool", "default": True},
-    "timeout": {"type": "float", "default": 60.0},
-}
-
-#: The options that every converging action has beside its declarations.
-CONVERGING: dict[str, dict[str, t.Any]] = {
-    "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
-    "update": {"type": "bool", "default": False},
-    "wait": {"type": "bool", "default": True},
-    "follow": {"type": "list", "elements": "dict"},
-    "registries": {"type": "dict", "default": {}},
-}
-
-#: The options of every task that asks the Hub, doc fragment ``_hub``.
-HUB: dict[str, dict[str, t.Any]] = {
-    "python": {"type": "path"},
-    "endpoint": {"type": "str"},
-    "token": {"type": "str"},
-    "proxy": {"type": "str"},
-    "ca_bundle": {"type": "path"},
-    "workers": {"type": "int", "default": 8},
-}
 
 # Reading the catalogue's index takes longer than a plan. Done at import, every forked worker inherits it.
 catalog.versions()
@@ -171,7 +140,9 @@ class BrainsAction(ActionBase):
         except RuntimeError as problem:
             raise AnsibleActionFail(str(problem)) from None
         options = self.options()
-        remote = RemoteHost(self, {name: options[name] for name in CONNECTION if name in options}, task_vars)
+        remote = RemoteHost(
+            self, {name: options[name] for name in task_options.CONNECTION if name in options}, task_vars
+        )
         try:
             outcome = self.act(options, remote, task_vars)
         except FindingsError as problem:
@@ -247,7 +218,7 @@ class BrainsAction(ActionBase):
         if context.startswith("Origin: <unknown>"):  # a templated value, which stands in no file
             return AnsibleActionFail(message, result=result)
         # Ansible shows the lines above the blamed one as well. A secret there stays there.
-        if any(secret in context for secret in _plain_secrets(self._task.args)):
+        if any(secret in context for secret in task_options.plain_secrets(self._task.args)):
             return AnsibleActionFail(f"{message}\n{context.splitlines()[0]}", result=result)
         return problem
 
@@ -330,19 +301,6 @@ def address_of(host: str, task_vars: Mapping[str, t.Any]) -> str | None:
     return next((found for word in words if word and (found := nodes.literal(word))), None)
 
 
-def hub_settings(options: Mapping[str, t.Any], everything: bool = False) -> downloading.Settings:
-    """How a host reaches the Hub, from the options of ``HUB``."""
-    return downloading.Settings(
-        python=str(options["python"] or "/usr/bin/python3"),
-        endpoint=options["endpoint"],
-        token=options["token"],
-        proxy=options["proxy"],
-        ca=options["ca_bundle"],
-        everything=everything,
-        workers=options["workers"],
-    )
-
-
 @functools.lru_cache(maxsize=1)
 def collection_version() -> str:
     """The version of this collection, of its manifest where it was installed, else of its galaxy.yml."""
@@ -361,22 +319,6 @@ def _validated(action: BrainsAction, given: Mapping[str, t.Any]) -> dict[str, t.
     return t.cast("dict[str, t.Any]", verdict.validated_parameters)
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse options that the action does not have, with the nearest that it has.
-
-    :raises FindingsError: one finding for each
-    """
-    names = sorted(known)
-    found = []
-    for name in given:
-        if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            fix = f"Write `{near[0]}`." if near else f"Known options: {', '.join(names)}."
-            found.append(Finding("option.unknown", "error", "this task has no such option", field=str(name), fix=fix))
-    if found:
-        raise FindingsError(found)
-
-
 def _plain(value: t.Any) -> t.Any:
     """JSON and nothing else: an Enum, a Path or a model in a result breaks callbacks while the task stays ok."""
     return json.loads(json.dumps(value, default=str))
@@ -387,18 +329,3 @@ def _remote_text(answer: Mapping[str, t.Any]) -> str:
     message = str(answer.get("msg") or "the host answered nothing readable")
     noise = str(answer.get("module_stderr") or "").strip().splitlines()
     return f"{message}: {noise[-1]}" if noise else message
-
-
-def _plain_secrets(value: t.Any, inside: bool = False) -> list[str]:
-    """The literal secrets in task arguments: values below ``secrets`` and of ``api_key``; short ones hide nothing."""
-    if isinstance(value, Mapping):
-        return [
-            secret
-            for key, item in value.items()
-            for secret in _plain_secrets(
-                item, inside or str(key) in {"secrets", "api_key", "registries", "token", "proxy"}
-            )
-        ]
-    if isinstance(value, list | tuple):
-        return [secret for item in value for secret in _plain_secrets(item, inside)]
-    return [str(value)] if inside and value is not None and len(str(value)) > 3 else []

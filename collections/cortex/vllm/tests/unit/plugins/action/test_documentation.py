@@ -36,17 +36,19 @@ RAW = {
 DECLARED = {"server": spec.ServerSpec, "args": spec.ServerSpec, "container": spec.ContainerSpec}
 
 
-def documentation(name: str) -> dict[str, t.Any]:
-    """Options of a module's documentation, fragments included."""
-    module = importlib.import_module(f"{BASE}.modules.{name}")
-    documented = yaml.safe_load(module.DOCUMENTATION)
-    options: dict[str, t.Any] = {}
+def documentation(name: str, what: str = "options") -> dict[str, t.Any]:
+    """Options or attributes of a module's documentation, fragments included. What it says itself wins."""
+    documented = yaml.safe_load(importlib.import_module(f"{BASE}.modules.{name}").DOCUMENTATION)
+    parts = []
     for fragment in documented.get("extends_documentation_fragment", []):
         _namespace, _collection, file, *section = fragment.split(".")
         holder = importlib.import_module(f"{BASE}.doc_fragments.{file}").ModuleDocFragment
-        options.update(yaml.safe_load(getattr(holder, section[0].upper() if section else "DOCUMENTATION"))["options"])
-    options.update(documented.get("options") or {})
-    return options
+        parts.append(yaml.safe_load(getattr(holder, section[0].upper() if section else "DOCUMENTATION")))
+    told: dict[str, t.Any] = {}
+    for part in (*parts, documented):
+        for key, row in (part.get(what) or {}).items():
+            told[key] = {**told.get(key, {}), **row}
+    return told
 
 
 def code(name: str) -> dict[str, dict[str, t.Any]]:
@@ -80,25 +82,21 @@ def test_no_option_means_two_things(name: str) -> None:
 
 def test_the_group_is_every_task_with_the_connection() -> None:
     members = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["vllm"]
-    reaching = {
-        name
-        for name in MODULES
-        if "cortex.vllm._engine"
-        in yaml.safe_load(importlib.import_module(f"{BASE}.modules.{name}").DOCUMENTATION)[
-            "extends_documentation_fragment"
-        ]
-    }
+    reaching = {name for name in MODULES if "docker_host" in documentation(name)}
 
     assert set(members) == reaching
     assert len(members) == len(set(members))
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_members_say_so(name: str) -> None:
-    module = importlib.import_module(f"{BASE}.modules.{name}")
-    fragments = yaml.safe_load(module.DOCUMENTATION)["extends_documentation_fragment"]
+def test_a_module_says_what_it_does_with_check_mode(name: str) -> None:
+    """Of itself or by a fragment, with each attribute described once."""
+    told = documentation(name, "attributes")
 
-    assert ("cortex.vllm._attributes.actiongroup_vllm" in fragments) == ("cortex.vllm._engine" in fragments)
+    assert {"check_mode", "diff_mode", "idempotent"} <= set(told)
+    assert all(row.get("support") and row.get("description") for row in told.values()), told
+    assert ("action" in told) == (name in ACTIONS)
+    assert ("action_group" in told) == ("docker_host" in documentation(name))
 
 
 @pytest.mark.parametrize("name", ACTIONS)
