@@ -128,7 +128,14 @@ def stages(level: int) -> list[Stage]:
         Stage("ruff", ((f"{VENV}ruff", "check", "."),)),
         Stage("mypy", ((f"{VENV}mypy", BRAINS),)),
         # A file of its own: who runs pytest --cov beside the gate does not disturb it.
-        Stage("pytest", plain_tests(level), environment=(("COVERAGE_FILE", ".ansible/test-logs/coverage"),)),
+        Stage(
+            "pytest", plain_tests(level),
+            environment=(
+                ("COVERAGE_FILE", ".ansible/test-logs/coverage"),
+                # The same examples at each run; --all looks for new ones.
+                ("HYPOTHESIS_PROFILE", "explore" if level >= ALL else "steady"),
+            ),
+        ),
         Stage("packaging", (pytest(*folders("tests", ("packaging",)), level=level),), needs=("collections",)),
         Stage("ansible-lint", ((f"{VENV}ansible-lint", "--offline", "--nocolor"),), needs=("collections",)),
         Stage("changelog", (("tools/in-collection", "antsibull-changelog", "lint"),)),
