@@ -73,7 +73,7 @@ class distributed:
         if os.environ.get("BREAK") == "error" and cls.rank == 1: raise RuntimeError("no way between them")
         open(path + "%d.tmp" % cls.rank, "w").write(json.dumps(tensor))
         os.rename(path + "%d.tmp" % cls.rank, path + str(cls.rank))
-        end = time.time() + 3
+        end = time.time() + 100  # until it is killed
         while len([p for p in glob.glob(path + "*") if not p.endswith("tmp")]) < cls.world and time.time() < end:
             time.sleep(0.002)
         rows = [json.load(open(path + str(r))) for r in range(cls.world)]
@@ -105,8 +105,8 @@ def test_the_program_finds_what_is_wrong_and_leaves_nobody_behind(
     (package / "__init__.py").write_text(TORCH + "\nimport sys\nsys.modules['torch.distributed'] = distributed\n")
     options = {
         "backend": "gloo", "processes": 2, "sizes": [4, 64], "repeats": 2,
-        # Only an arm that hangs takes all of it; the others get what a loaded machine needs to start two processes.
-        "limit": 4.0 if state == "hang" else 20.0,
+        # An arm whose ranks wait for each other takes all of it; the rest get what a loaded machine may need.
+        "limit": 4.0 if state in {"hang", "error"} else 20.0,
         "arms": {"configured": {**broken}, "p2p_off": {}},
     }  # fmt: skip
     answer = tmp_path / "answer.json"
