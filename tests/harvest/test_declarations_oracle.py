@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, rendering, spec
 from ansible_collections.cortex.vllm.plugins.plugin_utils.catalog import Flag, Release, parsing
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import errors
-from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.server import REFUSED_ARGUMENTS, RESERVED_ARGUMENTS
+from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.arguments import REFUSED_ARGUMENTS, RESERVED_ARGUMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent

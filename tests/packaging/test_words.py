@@ -54,9 +54,10 @@ def _indexes() -> set[str]:
 def _telling(root: Path) -> set[str]:
     """Strings that only this machine has a reason to know."""
     words = {str(root), *_indexes()}
-    # A checkout below a folder that every machine has (/tmp, /srv, /home/user) tells nothing by that folder.
-    if len(root.parent.parts) == 2 and str(root.parent) not in COMMON:
-        words.add(f"{root.parent}/")
+    # A checkout below a folder that every machine has (/tmp, /srv, /home) tells nothing by that folder.
+    top = "/".join(root.parts[:2]).replace("//", "/")
+    if len(root.parts) > 2 and top not in COMMON:
+        words.add(f"{top}/")
     if str(Path.home()) not in COMMON:
         words.add(f"{Path.home()}/")
     name = socket.getfqdn()

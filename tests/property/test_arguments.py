@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, rendering, spec
 from ansible_collections.cortex.vllm.plugins.plugin_utils.catalog import Flag
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import errors
-from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.server import REFUSED_ARGUMENTS, RESERVED_ARGUMENTS
+from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.arguments import REFUSED_ARGUMENTS, RESERVED_ARGUMENTS
 
 #: The two ends, the two entrypoints, and every kind of flag are among these.
 VERSIONS = ("0.6.0", "0.8.4", "0.10.2", "0.20.2", "0.32.0", "0.33.0")

@@ -21,10 +21,8 @@ import time
 from ansible_collections.cortex.vllm.plugins.module_utils import files, locks, ours, state, trimming
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
 from ansible_collections.cortex.vllm.plugins.module_utils.connection import EngineError
-from ansible_collections.cortex.vllm.plugins.module_utils.redact import MASK, Redactor
+from ansible_collections.cortex.vllm.plugins.module_utils.redact import MASK, Redactor, secret_name
 
-# As plugin_utils/spec/parts.py has it: names whose values are not shown.
-_SECRET = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|SECRETS|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)")
 # A user and a password inside of an address, as proxies have them.
 _IN_ADDRESS = re.compile(r"//[^/@\s:]+:[^/@\s]+@")
 
@@ -167,7 +165,7 @@ def _pair(entry):
 
 def secret_variable(name, value):
     """Whether the value of a variable must not be shown."""
-    return bool(value) and bool(_SECRET.search(name.upper().replace("-", "_")) or _IN_ADDRESS.search(value))
+    return bool(value) and (secret_name(name) or bool(_IN_ADDRESS.search(value)))
 
 
 def values(inspect):

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 
 from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, longjob, model_files
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
@@ -28,17 +27,6 @@ MANIFEST = "manifest.json"
 UNFINISHED = "manifest.unfinished.json"
 OURS = ("images", "blobs")
 EXTRAS = ("collection", "execution-environment", "packages", "wheels")
-HEX64 = re.compile(r"[0-9a-f]{64}\Z")
-
-
-def read_json(path):
-    """A JSON object, or None when there is none."""
-    try:
-        with open(path, "rb") as stream:
-            found = json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def stock(request, params):
@@ -86,7 +74,7 @@ def _bundle(top, plain=False):
     """A bundle as it lies there: its manifest, and unless ``plain`` what an unfinished one noted and all its files."""
     path = os.path.join(top, MANIFEST)
     if plain:
-        return {"manifest": read_json(path), "sha256": hashing.sha256(path) if os.path.isfile(path) else None}
+        return {"manifest": files.read_json(path), "sha256": hashing.sha256(path) if os.path.isfile(path) else None}
     sizes = (
         {name: hashing.size_of(path) for name, path in hub_layout.walk(top) if "/" in name}
         if os.path.isdir(top)
@@ -97,9 +85,9 @@ def _bundle(top, plain=False):
         at = os.path.dirname(at)
     disk = os.statvfs(at)
     return {
-        "manifest": read_json(path),
+        "manifest": files.read_json(path),
         "sha256": hashing.sha256(path) if os.path.isfile(path) else None,
-        "unfinished": read_json(os.path.join(top, UNFINISHED)),
+        "unfinished": files.read_json(os.path.join(top, UNFINISHED)),
         "sizes": sizes,
         # Wheels, packages, the collection: other tasks put them there, and only reading them tells a change.
         "extras": {
@@ -175,7 +163,8 @@ class _Packing:
     def _copy(self, entry):
         self.note.begin(entry["key"])
         hashes = hashing.Hashes(entry.get("blob"), entry["size"])
-        fresh = os.path.join(self.top, "blobs", "taking-in.{0}.part".format(os.getpid()))
+        # One name for all: the lock keeps others out, and what a killed job left is written over.
+        fresh = os.path.join(self.top, "blobs", "taking-in.part")
         try:
             hashing.copy(entry["from"], fresh, hashes, self.note.add)
             if not hashes.fits():
@@ -237,7 +226,7 @@ class _Packing:
         manifest["files"] = {name: self.files[name] for name in sorted(kept)}
         content = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8") + b"\n"
         path = os.path.join(self.top, MANIFEST)
-        before = read_json(path)
+        before = files.read_json(path)
         if before is None or dict(before, created=None) != dict(manifest, created=None):
             files.write_atomic(path, content, 0o644)
         removed = []

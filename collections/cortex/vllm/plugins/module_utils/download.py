@@ -13,17 +13,17 @@ arguments; what it finds out it writes into a file.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import bundles, files, hashing, hub_layout, longjob
+from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, longjob
 
 #: Of the task's environment, what the program needs of it: proxies and certificates among it.
 PASSED = (
     "PATH", "HOME", "LANG", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy",
     "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 )  # fmt: skip
-KINDS = ("interpreter", "client", "killed")
 
 
 def download(request, secrets):
@@ -45,7 +45,7 @@ def _download(request, secrets, folder, note, lock):
     environment.update(request.get("environment") or {})
     environment.update({key: str(value) for key, value in secrets.items()})
     environment.update(
-        CORTEX_ASKED=longjob.json.dumps(dict(request["options"], cache=os.path.dirname(folder), answer=told)),
+        CORTEX_ASKED=json.dumps(dict(request["options"], cache=os.path.dirname(folder), answer=told)),
         PYTHONUNBUFFERED="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         HF_HUB_DISABLE_PROGRESS_BARS="1",
@@ -53,15 +53,15 @@ def _download(request, secrets, folder, note, lock):
     )
     note.begin("asking the Hub")
     # It keeps the lock when this job is killed: nobody downloads the same beside it.
-    os.set_inheritable(lock._fd, True)  # pylint: disable=protected-access
+    os.set_inheritable(lock.fd, True)
     # The job has no module any more whose run_command could be taken.
     words = [python, "-c", request["script"]]
     child = os.spawnve(os.P_NOWAIT, python, words, environment)  # pylint: disable=ansible-bad-function
-    os.set_inheritable(lock._fd, False)  # pylint: disable=protected-access
+    os.set_inheritable(lock.fd, False)
     before = None
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
-        answer = bundles.read_json(told) or {}
+        answer = files.read_json(told) or {}
         if answer.get("total") is not None:
             note.total(answer["total"], len(answer.get("files") or []))
             there = _there(folder, answer["files"])

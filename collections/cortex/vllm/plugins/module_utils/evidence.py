@@ -12,20 +12,16 @@ from __future__ import annotations
 import os
 import re
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, logs, ours, state, trimming
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, journal, logs, ours, state, trimming
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine, EngineError
-from ansible_collections.cortex.vllm.plugins.module_utils.redact import Redactor
+from ansible_collections.cortex.vllm.plugins.module_utils.redact import Redactor, secret_name
 
 LINES = 5000
 LINE_LENGTH = 4000
 # What travels at most: the last bytes of a log, and of each journal.
 LOG_BYTES = 8 << 20
 JOURNAL_BYTES = 1 << 18
-JOURNALS = ("journal.jsonl", "journal.1.jsonl", "journal.2.jsonl", "journal.3.jsonl")
 # Of a container that somebody else started, names say which values nobody may see.
-SECRET_NAME = re.compile(
-    r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRETS?|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)", re.I
-)
 SECRET_OPTION = re.compile(r"^--?(api[-_]key|hf[-_]token|.*password|.*secret)(?:=(.*))?$", re.I | re.S)
 # A short value would mask every line that happens to hold it.
 SHORTEST = 4
@@ -37,7 +33,7 @@ def secret_values(inspect):
     found = [
         value
         for name, value in trimming.environment(config.get("Env")).items()
-        if SECRET_NAME.search(name) and len(value) >= SHORTEST
+        if secret_name(name) and len(value) >= SHORTEST
     ]
     words = [str(word) for key in ("Entrypoint", "Cmd") for word in config.get(key) or []]
     words += [str(word) for word in inspect.get("Args") or []]
@@ -79,7 +75,7 @@ def _written(state_dir, server):
     """Journals, state and kept evidence of a server of ours; digests of secrets and their salt are left out."""
     folder = os.path.join(state_dir, server)
     found = {"journals": {}, "state": None, "evidence": []}
-    for name in JOURNALS:
+    for name in (journal.CURRENT,) + journal.OLDER:
         text = _tail(os.path.join(folder, name), JOURNAL_BYTES)
         if text:
             found["journals"][name] = text

@@ -20,7 +20,6 @@ from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine, 
 
 POLL = 0.2
 NOTE_EVERY = 0.5
-DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 
 
 def _folder(state_dir):
@@ -29,14 +28,6 @@ def _folder(state_dir):
 
 def _name(ref):
     return hashlib.sha256(ref.encode("utf-8")).hexdigest()[:24]
-
-
-def _load(path):
-    try:
-        with open(path, "rb") as stream:
-            return json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 class Progress:
@@ -126,16 +117,16 @@ def fetch(request, params):
         if found and not pull and not request.get("force"):
             return _answer(True, found["Id"], "the image is there")
         load_sdk()
-        folder = _folder(request.get("state_dir") or DEFAULT_STATE_DIR)
+        folder = _folder(request.get("state_dir") or files.STATE_DIR)
         path = os.path.join(folder, _name(ref) + ".json")
         lock = locks.path_of(os.path.dirname(folder), "fetch-" + _name(ref))
-        noted = _load(path)
+        noted = files.read_json(path)
         if not (pull and noted and noted.get("pull") == pull) and not locks.locked(lock):
             _start(folder, path, ref, params)
         while True:
             # The lock first: what the job notes before it ends is then surely read below.
             alive = locks.locked(lock)
-            noted = _load(path) or {}
+            noted = files.read_json(path) or {}
             if noted.get("done"):
                 return _answer(
                     True, noted.get("image_id"), noted.get("message", ""), noted.get("progress"), noted.get("pull")
@@ -161,7 +152,7 @@ def _start(folder, path, ref, params):
     try:
         pull = uuid.uuid4().hex
         _note(path, pull, ref, {"done": False})
-        detach.detach(lambda: _pull(path, pull, ref, params), keep=[lock._fd])  # pylint: disable=protected-access
+        detach.detach(lambda: _pull(path, pull, ref, params), keep=[lock.fd])
     finally:
         lock.release()
 

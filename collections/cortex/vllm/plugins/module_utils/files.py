@@ -10,10 +10,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
 import stat
+
+#: Where the collection keeps its state on a host unless it is told otherwise.
+STATE_DIR = "/var/lib/cortex-vllm"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 
@@ -75,6 +79,16 @@ def _own(fd_or_path, uid, gid):
     info = os.stat(fd_or_path)
     if (uid is not None and info.st_uid != uid) or (gid is not None and info.st_gid != gid):
         os.chown(fd_or_path, -1 if uid is None else uid, -1 if gid is None else gid)
+
+
+def read_json(path):
+    """A JSON object that a job or an earlier run wrote, or None when there is none."""
+    try:
+        with open(path, "rb") as stream:
+            found = json.loads(stream.read().decode("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def sync_directory(path):

@@ -27,7 +27,6 @@ NOTE_EVERY = 1.0
 ANSWER = "/tmp/.cortex-vllm-answer.json"
 # Bytes; the parser of a release is described in some 60 KiB.
 LARGEST = 16 * 1024 * 1024
-DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
@@ -40,14 +39,6 @@ _PROOFS = {"argv": "proved", "model": "models"}
 
 def _name(image_id, key):
     return hashlib.sha256((image_id + " " + key).encode("utf-8")).hexdigest()[:24]
-
-
-def _load(path):
-    try:
-        with open(path, "rb") as stream:
-            return json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _answer(done, image_id, message="", noted=None, look=None):
@@ -73,7 +64,7 @@ def inside(request, params):
     key, budget = str(request["key"]), float(request.get("budget", 10.0))
     if not _KEY.match(key):
         raise files.RequestRefused("key {0!r}: no such question".format(key))
-    state_dir = request.get("state_dir") or DEFAULT_STATE_DIR
+    state_dir = request.get("state_dir") or files.STATE_DIR
     begin = time.monotonic()
     engine = Engine(params)
     try:
@@ -83,7 +74,7 @@ def inside(request, params):
         image_id = found["Id"]
         path = os.path.join(state_dir, "images", _name(image_id, key) + ".json")
         lock = locks.path_of(state_dir, "look-" + _name(image_id, key))
-        noted, look = _load(path), request.get("look")
+        noted, look = files.read_json(path), request.get("look")
         if noted and noted.get("answer") is not None and not locks.locked(lock):
             if request.get("keep", True) and not key.startswith("collective-"):
                 remember(state_dir, image_id, key, noted["answer"])
@@ -93,7 +84,7 @@ def inside(request, params):
         while True:
             # The lock first: what the job notes before it ends is then surely read below.
             alive = locks.locked(lock)
-            noted = _load(path) or {}
+            noted = files.read_json(path) or {}
             if noted.get("done"):
                 return _answer(True, image_id, noted=noted)
             if not alive:
@@ -138,7 +129,7 @@ def _start(state_dir, path, key, found, request, params):
     try:
         look = Look(state_dir, path, key, found, request, params)
         look.note({"done": False, "message": "making a container"})
-        detach.detach(look.run, keep=[lock._fd])  # pylint: disable=protected-access
+        detach.detach(look.run, keep=[lock.fd])
     finally:
         lock.release()
 

@@ -19,8 +19,8 @@ from ansible_collections.cortex.vllm.plugins.module_utils import files
 POLL = 0.1
 
 
-class LockTimeout(Exception):
-    """Somebody else held the lock for the whole time."""
+class LockTimeout(files.FilesError):
+    """Somebody else held the lock for the whole time; the text says who."""
 
 
 def path_of(state_dir, name):
@@ -70,6 +70,11 @@ class Lock:
         except OSError:
             pass  # the pid only informs; a full disk must not refuse the lock
         return self
+
+    @property
+    def fd(self):
+        """The descriptor that holds the lock: a child that inherits it holds the lock too."""
+        return self._fd
 
     def release(self):
         if self._fd is not None:

@@ -19,7 +19,6 @@ from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, 
 
 POLL = 0.2
 NOTE_EVERY = 0.5
-DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 
 
 class Note:
@@ -60,14 +59,6 @@ def place(state_dir, name):
     return os.path.join(state_dir, "work", short + ".json"), "work-" + short
 
 
-def _load(path):
-    try:
-        with open(path, "rb") as stream:
-            return json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 def _answer(noted, done, own, message=None):
     noted = noted or {}
     return {
@@ -83,7 +74,7 @@ def run(request, name, work):
     the message. ``own`` false: somebody else's job of that name was followed; the caller then asks again for its own.
     ``done`` without a ``result``: it failed.
     """
-    state_dir = request.get("state_dir") or DEFAULT_STATE_DIR
+    state_dir = request.get("state_dir") or files.STATE_DIR
     path, lock_name = place(state_dir, name)
     lock_path = locks.path_of(state_dir, lock_name)
     wanted, budget, begin = request.get("work"), float(request.get("budget", 10.0)), time.monotonic()
@@ -93,7 +84,7 @@ def run(request, name, work):
     while True:
         # The lock first: what the job notes before it ends is then surely read below.
         alive = locks.locked(lock_path)
-        noted = _load(path) or {}
+        noted = files.read_json(path) or {}
         own = bool(wanted) and noted.get("job") == wanted
         if noted.get("done") and (own or not alive):
             return _answer(noted, True, own)
@@ -115,7 +106,7 @@ def _start(state_dir, path, lock_name, work):
     try:
         note = Note(path, uuid.uuid4().hex)
         note.write()
-        detach.detach(lambda: _work(note, work, lock), keep=[lock._fd])  # pylint: disable=protected-access
+        detach.detach(lambda: _work(note, work, lock), keep=[lock.fd])
         return note.job
     finally:
         lock.release()

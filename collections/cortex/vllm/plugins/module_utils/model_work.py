@@ -21,13 +21,12 @@ POLL = 0.1
 NOTE_EVERY = 0.5
 # Seconds that a job may take to end after its last note.
 ENDING = 5.0
-DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 
 
 def model(request):
     """One slice of the step. Raises `OSError`, `files.RequestRefused`."""
     do = request.get("do") or "look"
-    state_dir = request.get("state_dir") or DEFAULT_STATE_DIR
+    state_dir = request.get("state_dir") or files.STATE_DIR
     if do == "look":
         return {"models": model_files.looks(request["models"])}
     if do not in ("plan", "make", "verify"):
@@ -39,7 +38,7 @@ def model(request):
     path = os.path.join(state_dir, "models", name + ".json")
     lock_path, begin = locks.path_of(state_dir, "model-" + name), time.monotonic()
     budget, ident = float(request.get("budget", 10.0)), request.get("job")
-    noted = _load(path)
+    noted = files.read_json(path) or {"done": False}
     if not (ident and noted.get("job") == ident):
         # A job that has noted its end holds its lock for a moment more; what it found is no answer to this call.
         while noted.get("done") and locks.locked(lock_path) and time.monotonic() - begin < ENDING:
@@ -49,7 +48,7 @@ def model(request):
     while True:
         # The lock first: what the job notes before it ends is then surely read below.
         alive = locks.locked(lock_path)
-        noted = _load(path)
+        noted = files.read_json(path) or {"done": False}
         if noted.get("done") or not alive:
             if not noted.get("done"):
                 noted = dict(noted, done=True, message="the job was killed; run the task again")
@@ -75,15 +74,6 @@ def _look(make):
     )  # fmt: skip
 
 
-def _load(path):
-    try:
-        with open(path, "rb") as stream:
-            found = json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
-        return {"done": False}
-    return found if isinstance(found, dict) else {"done": False}
-
-
 def _start(state_dir, path, name, do, work):
     files.directory(state_dir, 0o711)
     files.directory(os.path.dirname(path), 0o700)
@@ -95,7 +85,7 @@ def _start(state_dir, path, name, do, work):
     try:
         job = Job(state_dir, path, do, work)
         job.note(force=True)
-        detach.detach(job.run, keep=[lock._fd])  # pylint: disable=protected-access
+        detach.detach(job.run, keep=[lock.fd])
     finally:
         lock.release()
 

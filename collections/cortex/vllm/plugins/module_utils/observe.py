@@ -33,7 +33,7 @@ SCHEMA = 1
 def observe(request, params, module):
     """The observation of docs/contract.md for a request; ``module``: for nvidia-smi only."""
     salt = secrets.token_hex(16)
-    state_dir = request.get("state_dir") or "/var/lib/cortex-vllm"
+    state_dir = request.get("state_dir") or files.STATE_DIR
     engine, facts = connection.facts(params)
     inspects, short, images = [], [], {}
     servers = {entry["name"]: _server(state_dir, entry["name"]) for entry in request.get("servers") or []}

@@ -52,7 +52,7 @@ def needs(place, request, params):
     the containerd store give another one.
     """
     answer = {"images": {}, "models": {}}
-    state_dir = request.get("state_dir") or longjob.DEFAULT_STATE_DIR
+    state_dir = request.get("state_dir") or files.STATE_DIR
     known = state.load_images(state_dir)
     engine = Engine(params) if place.get("images") else None
     try:
@@ -163,7 +163,7 @@ def place(request, params):
 class _Placing:
     def __init__(self, request, params, note):
         self.request, self.params, self.note = request, params, note
-        self.state_dir = request.get("state_dir") or longjob.DEFAULT_STATE_DIR
+        self.state_dir = request.get("state_dir") or files.STATE_DIR
         self.damaged, self.done, self.unsound = [], [], []
         self.renew = set(request.get("renew") or [])
 

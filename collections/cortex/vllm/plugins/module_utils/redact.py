@@ -10,11 +10,21 @@
 from __future__ import annotations
 
 import json
+import re
 
 MASK = "********"
+#: As plugin_utils/spec/parts.py has it.
+_SECRET_NAME = re.compile(
+    r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRETS?|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)", re.I
+)
 
 # A line of a secret of several lines (a key file) is a secret as well; shorter ones ("}") would mask half the log.
 SHORTEST_LINE = 8
+
+
+def secret_name(name):
+    """Whether the name of a variable says that its value is a secret."""
+    return bool(_SECRET_NAME.search(str(name).replace("-", "_")))
 
 
 class Redactor:

@@ -25,12 +25,10 @@ class Downtime:
 
     def __init__(self):
         self._stop = None
-        self._starting = None
 
     def stopped(self, stop):
         """``stop``: the `Stop` that ended the old one, or None when it did not run."""
         self._stop = stop
-        self._starting = time.monotonic()
 
     def result(self, outcome):
         """``{downtime, spent}`` for the journal, at the time of the first token."""
@@ -123,6 +121,10 @@ def replace(ctx, old):
         reason, message = ctx.reason_of(outcome), outcome.message
     except (StepFailed, EngineError) as exc:
         reason, message = getattr(exc, "reason", reason), exc.message
+    except Exception as exc:  # whatever it was (no thread or no memory left, a bug of ours): the old one comes back
+        if (ctx.state.get("transaction") or {}).get("step", "committed") == "committed":
+            raise  # the new one is the server already
+        message = "unexpected {0}: {1}".format(type(exc).__name__, exc)
     evidence = transaction.save_evidence(ctx, new)
     ctx.failed(reason, message, outcome, evidence)
     good, text = transaction.roll_back(ctx)

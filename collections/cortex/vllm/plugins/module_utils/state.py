@@ -102,12 +102,7 @@ def release(state_dir, server):
 
 def load_images(state_dir):
     """``{image id: {vllm_version, source}}`` as noted by earlier runs; empty when there is none."""
-    try:
-        with open(os.path.join(state_dir, "images.json"), "rb") as stream:
-            known = json.loads(stream.read().decode("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return files.read_json(os.path.join(state_dir, "images.json")) or {}
 
 
 def note_images(state_dir, facts):

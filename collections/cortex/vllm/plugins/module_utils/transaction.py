@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 
 from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, state, trimming
@@ -98,13 +99,11 @@ def save_evidence(ctx, ident):
         files.write_atomic(os.path.join(folder, "inspect.json"), facts.encode("utf-8"))
         _forget_evidence(parent)
         return folder
-    except (EngineError, OSError, ValueError):
-        return None  # no space for evidence is no reason not to roll back
+    except Exception:  # no space for evidence, or whatever else, is no reason not to roll back
+        return None
 
 
 def _forget_evidence(parent):
-    import shutil
-
     for name in sorted(os.listdir(parent))[:-EVIDENCE_KEPT]:
         shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
 

@@ -43,9 +43,6 @@ METRICS = {
 }
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{[^}]*\})?\s+(?P<value>[-+.\w]+)")
 
-#: What an endpoint can be; "unauthorized" answers, but wants another key.
-STATES = ("ready", "unhealthy", "unauthorized", "unreachable")
-
 
 def require() -> None:
     """Refuse to go on without httpx.

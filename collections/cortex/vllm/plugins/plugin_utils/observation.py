@@ -342,10 +342,6 @@ class Observation:
         return {container.name: container for container in self.containers}
 
     @cached_property
-    def by_id(self) -> dict[str, Container]:
-        return {container.id: container for container in self.containers}
-
-    @cached_property
     def labelled(self) -> dict[str, list[Container]]:
         """Containers by the server that their label names."""
         found: dict[str, list[Container]] = {}

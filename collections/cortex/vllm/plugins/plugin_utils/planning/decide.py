@@ -42,7 +42,7 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
         plan.state, code, why = wellbeing.judge(container, server, probe, timeout, observation.host.get("time"))
     if code:
         plan.facts["trouble"] = {"code": code, "why": why}
-    if _busy(plan, ready, observation) or _held(plan, ready, observation) or _held_with(plan, holds):
+    if _busy(plan, ready) or _held(plan, ready, observation, holds):
         return plan
     if server.transaction:
         plan.action, plan.state = "recover", "interrupted"
@@ -148,7 +148,7 @@ def _unwell(plan: ServerPlan, ready: Prepared, code: str, why: str) -> None:
     )
 
 
-def _busy(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
+def _busy(plan: ServerPlan, ready: Prepared) -> bool:
     """A job that holds the lock is followed, never disturbed."""
     live = ready.server.live_job
     if live:
@@ -169,35 +169,32 @@ def _busy(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
     return False
 
 
-def _held(plan: ServerPlan, ready: Prepared, observation: Observation) -> bool:
-    """Held: skipped and said. A hold that is over is over."""
+def _held(plan: ServerPlan, ready: Prepared, observation: Observation, holds: Holds) -> bool:
+    """Held by its own declaration, with its host or with one of its GPUs: skipped, and said."""
+    found = _own_hold(plan, ready, observation) or holds.on(plan.gpus)
+    if found is None:
+        return False
+    hold, field, what = found
+    until = f" until {hold.until}" if hold is not None and hold.until else ""
+    plan.action, plan.reason = "held", f"{what}{until}: {hold.reason if hold is not None else 'no reason given'}"
+    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
+    return True
+
+
+def _own_hold(plan: ServerPlan, ready: Prepared, observation: Observation) -> tuple[Any, str, str] | None:
+    """What its declaration says, as :meth:`Holds.on` does: ``(hold or None, its field, what is held)``. One that is
+    over is over, and told."""
     held = getattr(ready.spec, "held", None)
     if held is None and ready.state != "held":
-        return False
-    now = observation.host.get("time")
-    field = ready.spec.where("held")
+        return None
+    field, now = ready.spec.where("held"), observation.host.get("time")
     if held is not None and now is not None and held.over(now):
         text = f"the hold ended at {held.until}; the server is converged again"
         plan.findings.append(
             Finding("server.hold-over", "warning", text, field=field, fix="Delete held.", server=plan.name)
         )
-        return False
-    until = f" until {held.until}" if held is not None and held.until else ""
-    plan.action, plan.reason = "held", f"held{until}: {held.reason if held is not None else 'no reason given'}"
-    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
-    return True
-
-
-def _held_with(plan: ServerPlan, holds: Holds) -> bool:
-    """Held with its host or one of its GPUs: neither started there nor touched."""
-    found = holds.on(plan.gpus)
-    if found is None:
-        return False
-    hold, field, what = found
-    until = f" until {hold.until}" if hold.until else ""
-    plan.action, plan.reason = "held", f"{what}{until}: {hold.reason}"
-    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
-    return True
+        return None
+    return held, field, "held"
 
 
 def _foreign(plan: ServerPlan, container: Any, ready: Prepared) -> ServerPlan:

@@ -37,7 +37,6 @@ class ImageFacts:
     :ivar env: of the image's configuration
     :ivar user: of the image's configuration; empty is root
     :ivar labels: of the image's configuration
-    :ivar workdir: of the image's configuration
     :ivar known: what its host keeps of it: ``vllm_version``, ``source``, ``parser``, ``proved``, ``…_problem``
     """
 
@@ -50,7 +49,6 @@ class ImageFacts:
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    workdir: str = ""
     known: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -116,7 +114,6 @@ def image_facts(ref: str, entry: Mapping[str, Any], declared_version: str | None
         env=env,
         user=str(config.get("User") or ""),
         labels=labels,
-        workdir=str(config.get("WorkingDir") or ""),
         known=known,
     )
 

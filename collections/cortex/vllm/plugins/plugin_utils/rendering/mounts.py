@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..spec import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration, Mount, ServerSpec
@@ -82,11 +82,6 @@ def rendered_mounts(mounts: Iterable[Mount], selinux: bool) -> dict[str, Any]:
                 }
             )
     return host_config
-
-
-def enforces_selinux(host: Mapping[str, Any] | None) -> bool:
-    """Whether the observed host enforces SELinux."""
-    return (host or {}).get("selinux") == "enforcing"
 
 
 def own_files(spec: Declaration, state_dir: str, generation: str) -> Mount:

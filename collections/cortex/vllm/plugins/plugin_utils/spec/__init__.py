@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from .across import check
+from .arguments import REQUEST_DEFAULTS, RESERVED_ARGUMENTS, argument_name
 from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration
 from .collectives import Nccl
 from .container import ContainerSpec
@@ -17,7 +18,7 @@ from .holds import Hold
 from .loading import accepting, load, load_container, load_holds, load_nccl, merge
 from .nodes import Node, Nodes
 from .parts import Debug, Held, Mount, Port, Probe, Secrets, Ulimit
-from .server import DEFAULT_HUB_CACHE, REQUEST_DEFAULTS, RESERVED_ARGUMENTS, ServerSpec, argument_name
+from .server import DEFAULT_HUB_CACHE, ServerSpec
 
 __all__ = [
     "DEFAULT_HUB_CACHE",

@@ -14,8 +14,9 @@ from typing import Any
 
 from .._pydantic import BaseModel, ValidationError
 from ..findings import Finding
+from .arguments import argument_name
 from .parts import looks_secret
-from .server import ServerSpec, argument_name
+from .server import ServerSpec
 from .values import Problem, Problems
 
 #: Names that people bring from elsewhere (compose files, other roles, ``docker run``), and ours.

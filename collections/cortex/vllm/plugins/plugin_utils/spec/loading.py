@@ -14,11 +14,12 @@ from typing import Any
 from .._pydantic import ValidationError, require
 from ..findings import Finding, FindingsError, errors
 from .across import check
+from .arguments import argument_name
 from .collectives import Nccl
 from .container import ContainerSpec
 from .errors import Place, findings_of
 from .holds import Hold
-from .server import ServerSpec, argument_name
+from .server import ServerSpec
 from .values import Problem, plain
 
 #: Fields whose mappings are merged with those of the defaults, at every depth. Other fields are replaced.

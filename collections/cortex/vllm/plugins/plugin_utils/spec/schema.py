@@ -14,8 +14,8 @@ from typing import Any
 
 from .. import catalog
 from ..catalog import Flag, Release
+from .arguments import REFUSED_ARGUMENTS, RESERVED_ARGUMENTS
 from .describe import fields
-from .server import REFUSED_ARGUMENTS, RESERVED_ARGUMENTS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 #: Text that Ansible fills in later fits everywhere.

@@ -11,7 +11,17 @@ import time
 
 import pytest
 
-from ansible_collections.cortex.vllm.plugins.module_utils import activity, gpu_memory, logs, warm
+from ansible_collections.cortex.vllm.plugins.module_utils import (
+    activity,
+    files,
+    gpu_memory,
+    locks,
+    logs,
+    replacing,
+    transaction,
+    warm,
+)
+from ansible_collections.cortex.vllm.plugins.module_utils.follow import Outcome
 
 GIB = 1 << 30
 
@@ -154,3 +164,75 @@ def test_phases_have_durations():
     phases.marks = [("a", 2.0), ("b", 5.0)]
     assert phases.durations(1.0, 7.5) == {"starting": 1.0, "a": 3.0, "b": 2.5}
     assert phases.nearly_there
+
+
+class Run:
+    """What `replacing.replace` needs of a job's server, with an engine that is never asked."""
+
+    def __init__(self, folder):
+        self.order = {"action": "replace", "container_name": "cortex-vllm-chat", "generation": "new"}
+        self.state = {"committed": {"generation": "old"}, "transaction": None, "history": []}
+        self.state_dir, self.server, self.job = str(folder), "chat", "j1"
+        self.server_dir, self.kept_name = str(folder / "chat"), "cortex-vllm-chat.kept"
+        self.told = []
+        (folder / "chat").mkdir()
+
+    def write_files(self):
+        pass
+
+    def create_new(self):
+        return "new-id"
+
+    def clear_name(self, name):
+        pass
+
+    def emit(self, event, **fields):
+        self.told.append(event)
+
+    def failed(self, reason, message, outcome=None, evidence=None):
+        self.told.append((reason, message))
+
+
+OLD = {"Id": "old-id", "Name": "/cortex-vllm-chat", "State": {"Running": False}}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    made = Run(tmp_path)
+    monkeypatch.setattr(replacing, "_put_aside", lambda ctx, old, down: None)
+    monkeypatch.setattr(transaction, "save_evidence", lambda ctx, ident: None)
+    monkeypatch.setattr(transaction, "roll_back", lambda ctx: made.told.append("rolled back") or (True, ""))
+    return made
+
+
+def test_whatever_goes_wrong_after_the_stop_the_old_server_comes_back(run, monkeypatch):
+    def no_thread(ctx, new):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(replacing, "_bring_up", no_thread)
+    message = "unexpected RuntimeError: can't start new thread"
+    assert replacing.replace(run, OLD) == ("rolled_back", message)
+    assert run.told == [("start", message), "rolled back"]
+
+
+def test_a_server_that_is_committed_is_not_rolled_back(run, monkeypatch):
+    def interrupted(ctx, outcome, down):
+        ctx.state["transaction"]["step"] = "committed"
+        raise RuntimeError("while tidying")
+
+    monkeypatch.setattr(replacing, "_bring_up", lambda ctx, new: Outcome("ready"))
+    monkeypatch.setattr(transaction, "commit", interrupted)
+    with pytest.raises(RuntimeError):
+        replacing.replace(run, OLD)
+    assert run.told == []
+
+
+def test_a_lock_that_is_held_is_told_as_what_it_is(tmp_path):
+    """Every step of the module answers `files.FilesError` with its text; a traceback would hide who holds the lock."""
+    held = locks.Lock(str(tmp_path), "images").acquire(0)
+    try:
+        with pytest.raises(files.FilesError) as caught:
+            locks.Lock(str(tmp_path), "images").acquire(0)
+    finally:
+        held.release()
+    assert "images is locked by another job (pid {0})".format(os.getpid()) in str(caught.value)
