@@ -71,7 +71,8 @@ class RemoteHost:
         self._keep(answer)
         if answer.get("failed"):
             garbled = "module_stdout" in answer or "module_stderr" in answer
-            raise following.RemoteError(_remote_text(answer), garbled)
+            python = getattr(self._action, "_used_interpreter", None) if garbled and answer.get("rc") else None
+            raise following.RemoteError(_remote_text(answer, python), garbled)
         return answer
 
     def put(self, path: str) -> str:
@@ -315,8 +316,13 @@ def _validated(action: BrainsAction, given: Mapping[str, t.Any]) -> dict[str, t.
     """Check and convert options by ``SPEC``; a wrong one is named, its value is not shown when it is a secret."""
     verdict = ArgumentSpecValidator(action.SPEC).validate(dict(given))
     if verdict.error_messages:
-        raise AnsibleActionFail("; ".join(verdict.error_messages), obj=action._task.args)
-    return t.cast("dict[str, t.Any]", verdict.validated_parameters)
+        # Where a type does not fit, the message goes on with the name of a class, which says nothing to a person.
+        told = [message.partition(": <class '")[0] for message in verdict.error_messages]
+        raise AnsibleActionFail("; ".join(told), obj=action._task.args)
+    options = t.cast("dict[str, t.Any]", verdict.validated_parameters)
+    for name, said in task_options.senseless(options):
+        raise AnsibleActionFail(f"{name}: {said}", obj=given.get(name))
+    return options
 
 
 def _plain(value: t.Any) -> t.Any:
@@ -324,8 +330,18 @@ def _plain(value: t.Any) -> t.Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _remote_text(answer: Mapping[str, t.Any]) -> str:
-    """The message of a failed module, without the traceback's pages."""
+def _remote_text(answer: Mapping[str, t.Any], python: str | None = None) -> str:
+    """The message of a failed module, without the traceback's pages.
+
+    :param python: the interpreter that ended with an error before anything of the module was heard
+    """
     message = str(answer.get("msg") or "the host answered nothing readable")
     noise = str(answer.get("module_stderr") or "").strip().splitlines()
+    if python and "Traceback" not in str(answer.get("module_stderr")):
+        # A shell or a wrapper says first what it could not do; the module itself never began.
+        said = next((line.strip() for line in noise if line.strip()), message)
+        return (
+            f"{python.lstrip('!#')} does not run the module on the host: {said.rstrip('.')}. Set "
+            "ansible_python_interpreter to a Python of the host, such as /usr/bin/python3."
+        )
     return f"{message}: {noise[-1]}" if noise else message

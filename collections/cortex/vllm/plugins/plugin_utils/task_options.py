@@ -14,6 +14,7 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from .findings import Finding, FindingsError
+from .spec.parts import holds_secret, looks_secret
 from .transport import downloading
 
 #: The options of doc fragment ``_engine``: how the target reaches its engine.
@@ -87,16 +88,38 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
         raise FindingsError(found)
 
 
+def senseless(options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+    """Options of the right type that cannot work: name, and what is wrong with the value and what to write."""
+    state_dir = options.get("state_dir")
+    if state_dir is not None and not str(state_dir).startswith("/"):
+        yield "state_dir", f"{state_dir!r} is not an absolute path. Write the path from /."
+    for name in ("timeout", "token_timeout", "request_timeout"):
+        if (options.get(name) or 1) <= 0 or options.get(name) == 0:
+            yield name, f"is {options[name]:g}, and nothing can be done in no time. Write seconds, more than 0."
+    if (options.get("wait_timeout") or 0) < 0:
+        yield "wait_timeout", f"is {options['wait_timeout']:g}. Write seconds, or 0 for one look."
+    engine = options.get("docker_host")
+    if engine is not None and "://" not in engine:
+        fix = f"unix://{engine}" if engine.startswith("/") else "unix:///var/run/docker.sock, or tcp://host:port"
+        yield "docker_host", f"{engine!r} does not say how the engine is reached. Write {fix}."
+    for index, entry in enumerate(options.get("follow") or ()):
+        if not entry.get("server") or not entry.get("job"):
+            yield "follow", f"entry {index} is not what a task returns as `pending`. Write `pending` of its result."
+
+
 def plain_secrets(value: t.Any, inside: bool = False) -> list[str]:
-    """The literal secrets in task arguments: values below ``secrets`` and of ``api_key``; short ones hide nothing."""
+    """The literal secrets in task arguments: values below ``secrets`` and of names like ``api_key``, and what is one by
+    its form; short ones hide nothing."""
     if isinstance(value, Mapping):
         return [
             secret
             for key, item in value.items()
             for secret in plain_secrets(
-                item, inside or str(key) in {"secrets", "api_key", "registries", "token", "proxy"}
+                item,
+                inside or looks_secret(str(key)) or str(key) in {"secrets", "api_key", "registries", "token", "proxy"},
             )
         ]
     if isinstance(value, list | tuple):
         return [secret for item in value for secret in plain_secrets(item, inside)]
-    return [str(value)] if inside and value is not None and len(str(value)) > 3 else []
+    hidden = inside or (isinstance(value, str) and holds_secret(value))
+    return [str(value)] if hidden and value is not None and len(str(value)) > 3 else []
