@@ -267,8 +267,8 @@ access:
       files: 4
 links:
   description:
-    - Links that leave the model's directory or cache, one entry for each directory that they lead to. A container that is
-      shown nothing but the directory or cache does not find their targets.
+    - Links that leave the model's directory or cache, one entry for each directory that they lead to. A container that
+      is shown nothing but the directory or cache does not find their targets.
   type: list
   elements: dict
   returned: always
