@@ -21,10 +21,12 @@ from .conftest import SERVER, Host
 pytestmark = [pytest.mark.engine, pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 
-def proofs(host: Host) -> dict[str, float]:
-    """The answers about models that the host keeps, and when each was written."""
-    found = (host.state_dir / "images").glob("*")
-    return {path.name: path.stat().st_mtime for path in found if '"model-' in path.read_text() or "model-" in path.name}
+def proofs(host: Host) -> set[str]:
+    """What the host remembers of models that images loaded, or could not."""
+    path = host.state_dir / "images.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    entries = (known.get("images") or known).values()
+    return {key for entry in entries if isinstance(entry, dict) for key in entry.get("models") or {}}
 
 
 @pytest.fixture(autouse=True)
