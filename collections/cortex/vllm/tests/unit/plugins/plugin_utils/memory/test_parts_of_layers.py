@@ -167,6 +167,7 @@ def test_mamba_keeps_a_state_for_each_block_where_it_can():
     model = shape.read(mamba)
     assert (model.layers, model.dense_layers, model.shared_width) == (11, 6, 3712)
     assert kv_cache.states(model, settings(mamba, "0.26.0")) == 0
+    assert kv_cache.states(shape.read({**mamba, "layers_block_type": ["mamba"] * 4}), settings(mamba, "0.26.0")) == 1
     assert kv_cache.states(model, settings(mamba, "0.32.0")) == 2
     assert kv_cache.states(model, settings(mamba, "0.26.0", mamba_cache_mode="align")) == 2
     found = weights.parts(model, quantization.plain(2), 1)
