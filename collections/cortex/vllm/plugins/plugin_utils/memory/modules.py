@@ -125,6 +125,25 @@ def sizes(
     :param layers: how many layers have each part
     :param size: bytes of a weight by a group's ``weights``
     """
+    key = (id(own), usual, tuple(sorted(layers.items())))
+    kept = _RECENT.get(key)
+    if kept is None or kept[0] is not own:  # advice asks the same question dozens of times
+        while len(_RECENT) > 16:
+            _RECENT.pop(next(iter(_RECENT)), None)
+        kept = _RECENT[key] = (own, _sizes(own, usual, layers, size))
+    return kept[1]
+
+
+#: The last configurations that were asked for and their answers; each is held, so that its identity stays its own.
+_RECENT: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[str, float]]] = {}
+
+
+def _sizes(
+    own: Mapping[str, Any],
+    usual: float | None,
+    layers: Mapping[str, int],
+    size: Callable[[Mapping[str, Any]], float | None],
+) -> dict[str, float]:
     groups = _groups(own, size)
     left_out = Names(item for name in _LEFT_OUT for item in _list(own.get(name)))
     if not groups and usual is None:

@@ -91,6 +91,18 @@ def test_a_thousand_names_are_read_in_a_moment():
     assert time.process_time() - begin < 0.1
 
 
+def test_advice_on_a_checkpoint_that_names_a_thousand_modules_is_quick():
+    names = [f"model.layers.{number}.mlp.{name}" for number in range(90) for name in "abcdefghijk"]
+    own = {"quant_method": "fp8", "modules_to_not_convert": names}
+    gpu = memory.Gpu("A10", 22 * GIB, None, 8.6)
+    found = memory.estimate(memory.Question({**QWEN30, "quantization_config": own}, {}, "0.26.0", gpu))
+    begin = time.process_time()
+    assert memory.advise(found).gpu_count == 2
+    assert time.process_time() - begin < 0.1
+    other = memory.estimate(memory.Question({**QWEN30, "quantization_config": dict(own)}, {}, "0.26.0", gpu))
+    assert other.weights == found.weights
+
+
 def test_packing_that_nobody_names_is_said_to_be_assumed():
     found = memory.estimate(memory.Question(LLAMA8, {"quantization": "compressed-tensors"}, "0.20.2"))
     assert any("8 bits are assumed" in one.message for one in found.findings)
