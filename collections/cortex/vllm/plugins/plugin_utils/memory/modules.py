@@ -29,7 +29,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "mixer": ("mixer.in_proj", "mixer.out_proj"),
     "mlp": ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
     "shared": ("mlp.shared_expert.up_proj", "mlp.shared_expert.down_proj"),
-    "experts": ("mlp.experts.0.up_proj", "mlp.experts.0.down_proj"),
+    "experts": ("mlp.experts.N.up_proj", "mlp.experts.N.down_proj"),
 }
 #: Other names of the same module.
 _SAME = (
@@ -86,7 +86,7 @@ class Names:
 def _usual(name: str) -> str:
     for other, usual in _SAME:
         name = name.replace(other, usual)
-    return re.sub(r"experts\.(?:\d+|\*)", "experts.0", name)
+    return re.sub(r"experts\.(?:\d+|\*)", "experts.N", name)
 
 
 def _pattern(pattern: str) -> Callable[[str], bool]:
@@ -105,7 +105,7 @@ def _expression(text: str) -> Callable[[str], bool]:
     forms = ("", "model.", "model.language_model.", "language_model.model.")
 
     def match(name: str) -> bool:
-        spelled = name.replace("layers.N", "layers.1")
+        spelled = name.replace(".N", ".1")
         others = [spelled.replace(usual, other) for other, usual in _SAME[:2] if usual in spelled]
         return any(compiled.match(form + one) for form in forms for one in (spelled, *others))
 
