@@ -48,14 +48,16 @@ NOISE = re.compile(
     r"|Error retrieving (?:file list|safetensors)"
 )
 #: A start of the server says this once (vllm/entrypoints: api_server.py, utils.py, api_utils.py).
-_BANNER = re.compile(r"vLLM API server version|version \d+\.\d+\.\S*$|non-default args:")
+#: Beside the logo; NCCL and others end lines with a version, too.
+_RELEASE = r"(?:^|\s\s|█\s)version \d+\.\d+\.\S*$"
+_BANNER = re.compile(rf"vLLM API server version|{_RELEASE}|non-default args:")
 #: Only a server that is past its banner says this.
 _RUNNING = re.compile(
     r"Application startup complete|Engine core initialization failed|EngineCore|Initializing an? .*LLM engine"
     r"|Shutting down|Finished server process|Loading weights took|checkpoint shards|Engine \d\d\d: Avg|HTTP/1\.\d\" \d"
 )
 _VERSION = re.compile(
-    r"(?:vLLM API server version|version|LLM engine \(v|vLLM version)\s*v?(?P<version>\d+\.\d+\.\d+\w*)"
+    r"(?:vLLM API server version|(?:^|\s\s|█\s)version|LLM engine \(v|vLLM version)\s*v?(?P<version>\d+\.\d+\.\d+\w*)"
 )
 READY = re.compile(r"Application startup complete|Uvicorn running on")
 #: A log of which only the end is there shows it by requests and statistics.

@@ -36,7 +36,7 @@ ROUTINE = 40
 BLOCK, WIDEST_LINE = 1 << 20, 1 << 22
 
 _ERROR = re.compile(rb"Traceback \(most|ERROR|Error|error:|CRITICAL|FATAL|fatal|NCCL WARN")
-_BANNER = re.compile(rb"vLLM API server version|version \d+\.\d+\.\S+\s*$|non-default args:")
+_BANNER = re.compile(rb"vLLM API server version|(?:\s\s|\x88\s)version \d+\.\d+\.\S+\s*$|non-default args:")
 
 
 @dataclasses.dataclass(frozen=True)

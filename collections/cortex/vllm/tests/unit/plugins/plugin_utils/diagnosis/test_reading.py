@@ -217,6 +217,15 @@ def test_the_end_of_one_start_and_the_whole_next_one():
     assert (verdict.state, verdict.starts) == ("healthy", 2)
 
 
+def test_a_version_of_something_else_is_no_banner():
+    lost = "torch.distributed.DistBackendError: NCCL error in: NCCLUtils.hpp:268, remote process exited, NCCL version 2.27.3"  # noqa: E501
+    first = shapes.prefixed(
+        "(Worker_TP0 pid=8) ERROR 11-22 11:50:13 [multiproc_executor.py:671] ", shapes.traceback(lost)
+    )
+    verdict = diagnosis.diagnose([*LOADING, *first, "NCCL version 2.27.3", *shapes.worker(SHM)[6:]], 1)
+    assert (verdict.starts, verdict.version, verdict.findings[0].code) == (1, "0.32.0", "memory.shm")
+
+
 def test_old_releases_restart_too():
     error = "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`"
     assert diagnosis.diagnose([*shapes.mq(error), *later(shapes.mq(error), 55)]).starts == 2
