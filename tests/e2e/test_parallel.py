@@ -124,8 +124,12 @@ def measure(host: Host, folder: pathlib.Path, **options: Any) -> dict[str, Any]:
 
 
 def docker_log() -> str:
-    done = subprocess.run(["docker", "logs", CONTAINER], capture_output=True, text=True, errors="replace", check=True)
-    return done.stdout + done.stderr
+    """Both streams as they were written: readiness is said on the one, errors on the other."""
+    done = subprocess.run(
+        ["docker", "logs", CONTAINER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        check=True,
+    )  # fmt: skip
+    return done.stdout
 
 
 STOP_WORKER = """
