@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The container toolkit proven by a container, on a real engine of its own: its hook is the one of ``gpu_hook``.
-
-The engine is a second dockerd in a network namespace of its own, so that nothing of the machine's engine is touched.
-"""
+"""The container toolkit proven by a container, on a real engine of its own: its hook is the one of ``gpu_hook``."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -26,40 +22,19 @@ sys.path.insert(0, str(hands.REPOSITORY / "collections"))
 
 from ansible_collections.cortex.vllm.plugins.plugin_utils import observation, toolkit_proof
 
-HOOKS = hands.HERE / "gpu_hook"
 GPU = "GPU-11111111-1111-1111-1111-111111111111"
 OTHER = "GPU-22222222-2222-2222-2222-222222222222"
 IMAGE = "local/hands-shell:1"
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    """A dockerd whose PATH has the hook first; yields ``(socket, file that says how the hook fails)``."""
-    folder = tmp_path_factory.mktemp("engine")
-    address, says, log = f"{folder}/docker.sock", folder / "says", folder / "dockerd.log"
-    command = [
-        "unshare", "--net", "dockerd", "--host", f"unix://{address}", "--data-root", f"{folder}/data",
-        "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false",
-        "--group", "root",
-    ]  # fmt: skip
-    environment = {**os.environ, "PATH": f"{HOOKS}:{os.environ['PATH']}", "CORTEX_TEST_HOOK": str(says)}
-    with open(log, "wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
+def engine(own_engine):
+    before, hands.SOCKET = hands.SOCKET, own_engine.socket
     try:
-        deadline = time.monotonic() + 60
-        while not os.path.exists(address) or "API listen on" not in log.read_text(errors="replace"):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
-            time.sleep(0.2)
-        before, hands.SOCKET = hands.SOCKET, address
-        try:
-            load(hands.Docker())
-        finally:
-            hands.SOCKET = before
-        yield address, says
+        load(hands.Docker())
     finally:
-        process.terminate()
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+        hands.SOCKET = before
+    return own_engine
 
 
 def load(docker):
@@ -82,10 +57,9 @@ def load(docker):
 @pytest.fixture
 def host(engine, tmp_path, monkeypatch):
     """What the brains see: a host with one GPU, asked through the real module; ``says`` makes the hook fail."""
-    address, says = engine
-    monkeypatch.setattr(hands, "SOCKET", address)
-    says.unlink(missing_ok=True)
-    return Proving(tmp_path / "state", says)
+    monkeypatch.setattr(hands, "SOCKET", engine.socket)
+    engine.says.unlink(missing_ok=True)
+    return Proving(tmp_path / "state", engine.says)
 
 
 class Proving:
@@ -174,6 +148,13 @@ def test_a_hook_that_hangs_ends_with_the_engines_time(host):
     seen = toolkit_proof.proven(host, str(host.state_dir), host.look(), [], IMAGE)
     (found,) = toolkit_proof.judged(seen.contract["proof"], "error")
     assert found.code == "gpu.runtime" and time.monotonic() - begin < 60, str(found)
+    host.says.unlink()
+    deadline = time.monotonic() + 30
+    while names := hands.Docker().names():
+        assert time.monotonic() < deadline, names
+        for name in names:
+            hands.Docker().remove(name)
+        time.sleep(0.5)
 
 
 def test_an_image_that_is_not_there_is_never_pulled(host):
