@@ -125,10 +125,10 @@ def measure(host: Host, folder: pathlib.Path, **options: Any) -> dict[str, Any]:
 
 
 def docker_log() -> str:
-    """Both streams in the order in which they were written: the cause stands in one, what follows from it in both."""
+    """Both streams as they were written: readiness is said on the one, errors on the other."""
     done = subprocess.run(
-        ["docker", "logs", CONTAINER],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=True,
+        ["docker", "logs", CONTAINER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        check=True,
     )  # fmt: skip
     return done.stdout
 
