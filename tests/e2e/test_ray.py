@@ -28,7 +28,8 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, nodes,
 
 pytestmark = [pytest.mark.engine, pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
-RAY = "ray==2.60.0"
+#: Ray, and what of its needs the image does not have.
+WHEELS = ["ray==2.60.0", "msgpack==1.2.4"]
 ALIVE = """
 import ray
 ray.init(address="auto", log_to_driver=False, logging_level="error")
@@ -105,7 +106,7 @@ def cluster(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     libraries = tmp_path_factory.mktemp("ray")
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version",
-         "3.11", "--implementation", "cp", "--target", str(libraries), RAY],
+         "3.11", "--implementation", "cp", "--target", str(libraries), *WHEELS],
         check=True, timeout=600,
     )  # fmt: skip
     program = libraries / "programs" / "ray"

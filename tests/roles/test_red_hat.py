@@ -6,10 +6,15 @@
 
 from __future__ import annotations
 
+import pathlib
+import sys
 import typing as t
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
 from test_host_families import ROLE, SYSTEMS, Host
 
 #: Tasks that only one family has: the other family's, or why it needs none. Written as `file: name`.
