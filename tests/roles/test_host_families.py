@@ -288,3 +288,21 @@ def test_module_parameters_that_wait_for_a_reboot(given, wanted, pending):
     params = {"content": base64.b64encode(given.encode()).decode()}
     host = Host("debian-13", host_module_parameters=wanted, host__params=params)
     assert len(host["host__parameters_pending"]) == pending
+
+
+@pytest.mark.parametrize(("engine", "place"), [("docker", "/etc/docker"), ("podman", "/etc/containers")])
+def test_registries_of_a_private_ca_and_a_proxy(engine, place):
+    """The CA where the engine looks for it, at once; the proxy for its service, which root alone reads."""
+    proxy = 'http://user:p%40ss"word@proxy:3128'
+    host = Host(
+        "debian-12", host_engine=engine, host_registry_cas={"registry.local:5000": "-----BEGIN\nx\n\n"},
+        host_engine_environment={"HTTPS_PROXY": proxy, "NO_PROXY": "registry.local,10.0.0.0/8"},
+    )  # fmt: skip
+    files = {entry["path"]: entry for entry in host["host__early_files"]}
+    authority = files[f"{place}/certs.d/registry.local:5000/ca.crt"]
+    assert (authority["content"], authority["effect"]) == ("-----BEGIN\nx\n", "none")
+    unit = files[f"/etc/systemd/system/{engine}.service.d/cortex-vllm-environment.conf"]
+    assert (unit["mode"], unit["effect"]) == ("0600", "engine")
+    assert 'Environment="HTTPS_PROXY=http://user:p%%40ss\\"word@proxy:3128"\n' in unit["content"]
+    none = [entry["path"] for entry in Host("debian-12")["host__early_files"]]
+    assert not [path for path in none if "certs.d" in path or "environment" in path]
