@@ -154,6 +154,7 @@ def test_others_are_let_in_and_at_last_everybody(walled: Walled) -> None:
 
 def test_beside_ufw(walled: Walled) -> None:
     """Ufw denies what comes in, and published ports pass it: both are put right, and hold over reload and reboot."""
+    walled.role()  # whatever the tests before left
     walled.install("ufw")
     walled.machine.run("ufw", "--force", "enable")
     walled.settle({"friend": [PORT], "stranger": [PORT]})
@@ -172,6 +173,8 @@ def test_beside_ufw(walled: Walled) -> None:
 
 
 def test_beside_firewalld(walled: Walled) -> None:
+    walled.role()
+    walled.machine.run("sh", "-c", "! command -v ufw || ufw --force disable")
     walled.install("firewalld")
     walled.machine.run("systemctl", "start", "firewalld")
     walled.machine.run("firewall-cmd", "--state")
