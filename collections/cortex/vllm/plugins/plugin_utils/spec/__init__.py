@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from .across import check
 from .arguments import REQUEST_DEFAULTS, RESERVED_ARGUMENTS, argument_name
-from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration
+from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STARTING, MOUNT_STATE, Declaration
 from .collectives import Nccl
 from .container import ContainerSpec
 from .describe import fields
@@ -25,6 +25,7 @@ __all__ = [
     "MOUNT_CACHE",
     "MOUNT_FILES",
     "MOUNT_HUB",
+    "MOUNT_STARTING",
     "MOUNT_STATE",
     "REQUEST_DEFAULTS",
     "RESERVED_ARGUMENTS",
