@@ -28,7 +28,7 @@ class ActionModule(_action.BrainsAction):
         "engine_args": {"type": "dict", "default": {}},
         "environment": {"type": "dict", "default": {}},
         "vllm_version": {"type": "str"},
-        "gpu": {"type": "dict"},
+        "gpu": {"type": "raw"},
         "gpu_count": {"type": "int"},
         "draft_config": {"type": "dict"},
         "draft_weights_bytes": {"type": "int"},
@@ -51,7 +51,7 @@ class ActionModule(_action.BrainsAction):
         """Nothing but the question: no host is asked."""
         version = str(options["vllm_version"] or catalog.versions()[-1])
         environment = {str(key): str(value) for key, value in options["environment"].items()}
-        gpu, assumed = _gpu(options["gpu"])
+        gpu, assumed = _gpu(_named(options["gpu"]))
         question = memory.Question(
             options["config"], options["engine_args"], version, gpu,
             _positive(options, "weights_bytes"),
@@ -104,6 +104,16 @@ def _positive(options: dict[str, t.Any], name: str) -> int | None:
             [findings.Finding("memory.value", "error", text, name, "Leave it out, or correct it.")]
         )
     return value
+
+
+def _named(written: t.Any) -> dict[str, t.Any] | None:
+    """A GPU as a mapping; a name alone stands for a mapping of that name."""
+    if isinstance(written, str) and written.strip():
+        return {"name": written}
+    if written is None or isinstance(written, t.Mapping):
+        return written  # type: ignore[return-value]
+    fix = "Write its name, such as H100, or a mapping such as {name: H100, memory_gib: 79.18}."
+    raise findings.FindingsError([findings.Finding("memory.value", "error", "does not name a GPU", "gpu", fix)])
 
 
 def _gpu(written: dict[str, t.Any] | None) -> tuple[memory.Gpu | None, list[findings.Finding]]:

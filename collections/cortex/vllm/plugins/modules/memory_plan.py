@@ -58,8 +58,8 @@ options:
   gpu:
     description:
       - The GPU, with the keys C(name), C(memory_gib) (what vLLM sees, 79.18 for an H100), C(free_gib) (when the server
-        starts, if not all) and C(compute_capability).
-    type: dict
+        starts, if not all) and C(compute_capability). A name alone is enough, as in V(H100).
+    type: raw
   gpu_count:
     description: Number of such GPUs. Taken as tensor parallel size when O(engine_args) says nothing of it.
     type: int

@@ -50,6 +50,11 @@ def test_a_question_needs_no_host(play: t.Any) -> None:
     assert result["table"][0] == "Llama: fits (confidence high)"
 
 
+def test_a_name_alone_is_a_gpu(play: t.Any) -> None:
+    told, named = (play(memory_plan, [], config=CONFIG, gpu=gpu).run() for gpu in ("H100", {"name": "H100"}))
+    assert told["kv_cache_gib"] == named["kv_cache_gib"] is not None
+
+
 def test_what_does_not_fit_is_an_answer_and_no_failure(play: t.Any) -> None:
     laptop = {"name": "RTX 3060", "memory_gib": 5.8, "free_gib": 5.5, "compute_capability": 8.6}
     result = play(memory_plan, [], config=CONFIG, gpu=laptop).run()
@@ -73,6 +78,8 @@ def test_an_unknown_architecture_gets_no_figures(play: t.Any) -> None:
         ({"config": CONFIG, "gpu": {"memory": 80}}, "memory: this task has no such option"),
         ({"config": CONFIG, "gpu": {"memory_gib": "much"}}, "gpu.memory_gib: 'much' is no number"),
         ({"config": CONFIG, "gpu": {"memory_gib": -1}}, "gpu.memory_gib: -1 is no number"),
+        ({"config": CONFIG, "gpu": 80}, "gpu: does not name a GPU. Write its name, such as H100"),
+        ({"config": CONFIG, "gpu": ["H100"]}, "gpu: does not name a GPU"),
         ({"config": CONFIG, "gpu_count": 0}, "gpu_count: 0 is not at least 1"),
         ({"config": CONFIG, "engine_args": {"max_model_len": "far"}}, "engine_args.max_model_len: 'far' is no number"),
         ({"config": CONFIG, "gpus": 1}, "gpus: this task has no such option"),
