@@ -115,7 +115,8 @@ def test_the_job_outlives_controller_and_session(over_ssh):
     while any(unit.startswith("session-") for unit in scopes(over_ssh)):
         assert time.monotonic() < until, scopes(over_ssh)
         time.sleep(0.5)
-    assert any(unit.startswith("cortex-vllm-job-") for unit in scopes(over_ssh)), "the job has no scope of its own"
+    found = scopes(over_ssh)
+    assert any(unit.startswith("cortex-vllm-job-") for unit in found), (found, events(over_ssh)[-5:])
     over_ssh.run("touch", f"{MODEL}/go")
     wait_for(over_ssh, "done", before)
     assert events(over_ssh)[-1]["result"] == "ok"

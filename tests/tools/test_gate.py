@@ -115,6 +115,32 @@ def test_tests_are_counted(runner: ModuleType, log: str, outcome: str, expected:
     assert runner.counts(result) == expected
 
 
+def test_a_test_that_was_run_twice_is_named(runner: ModuleType, tmp_path: pathlib.Path) -> None:
+    suite = tmp_path / "test_suite.py"
+    suite.write_text(
+        "import pathlib\nmark = pathlib.Path(__file__).with_name('mark')\n"
+        "def test_unsteady():\n    there = mark.exists()\n    mark.touch()\n    assert there\n"
+        "def test_steady(): pass\n"
+    )
+    stages = importlib.import_module("stages")
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *stages.AGAIN, str(suite))
+
+    results = runner.Gate([runner.Stage("unsteady", (command,), needs=())], 2).run()
+    text, well = runner.summary(results, 1.0)
+
+    assert well and runner.counts(results[0]) == (2, 0)
+    assert "run twice: test_unsteady\n" in text
+
+
+def test_nothing_is_run_twice_in_all(runner: ModuleType) -> None:
+    stages = importlib.import_module("stages")
+
+    for level, expected in ((stages.DEFAULT, True), (stages.ALL, False)):
+        command = stages.pytest("tests/engine", level=level, again=True)
+        assert ("--reruns" in command) is expected
+    assert not any("--reruns" in part for stage in stages.stages(stages.ALL) for part in stage.command)
+
+
 @pytest.mark.parametrize("selection", [["--fast"], [], ["--all"]])
 def test_every_stage_has_what_it_needs(selection: list[str]) -> None:
     """No stage is lost because a selection lacks what it needs."""

@@ -108,6 +108,14 @@ def counts(result: Result) -> tuple[int, int]:
     return passed, max(failed, 1)
 
 
+def repeated(result: Result) -> list[str]:
+    """Names of the tests that failed once and were run again, by what pytest-rerunfailures lists."""
+    if not result.log.exists():
+        return []
+    text = result.log.read_text(encoding="utf-8", errors="replace")
+    return sorted(set(re.findall(r"^RERUN \S+?::(.+)$", text, re.MULTILINE)))
+
+
 def colour(outcome: str, text: str) -> str:
     return f"\x1b[{COLOURS[outcome]}m{text}\x1b[0m" if sys.stdout.isatty() else text
 
@@ -188,7 +196,9 @@ def summary(results: list[Result], seconds: float) -> tuple[str, bool]:
         passed, failed = passed + good, failed + bad
         outcome = colour(result.outcome, f"{result.outcome:8}")
         numbers = f"{result.seconds:8.1f} {good or '':>7} {bad or '':>7}"
-        lines.append(f"{result.stage.name:24} {outcome} {numbers}  {result.detail}".rstrip())
+        again = repeated(result) if result.outcome in ("passed", "failed") else []
+        detail = "; ".join([result.detail] * bool(result.detail) + [f"run twice: {', '.join(again)}"] * bool(again))
+        lines.append(f"{result.stage.name:24} {outcome} {numbers}  {detail}".rstrip())
     lines += ["", f"{seconds / 60:.1f} minutes; the output of each stage is in {LOGS.relative_to(ROOT)}/"]
     lines.append(f"{passed} passed, {failed} failed")
     return "\n".join(lines), failed == 0 and all(result.outcome in ("passed", "skipped") for result in results)

@@ -77,10 +77,16 @@ LEFT_OUT = {FAST: "not slow and not long", DEFAULT: "not long", ALL: ""}
 PLAIN = "not engine and not e2e"
 
 
-def pytest(*paths: str, level: int, marks: str = "", venv: str = VENV) -> tuple[str, ...]:
+#: Tests with engines and whole servers may be run once more, outside --all: a busy machine is not a defect. The table
+#: names each that needed it (see `runner.repeated`); one that is named again and again is a defect.
+AGAIN = ("--reruns", "1", "-rfER")
+
+
+def pytest(*paths: str, level: int, marks: str = "", venv: str = VENV, again: bool = False) -> tuple[str, ...]:
     """Run pytest on the paths; ``marks`` narrows further what the level leaves."""
     chosen = " and ".join(mark for mark in (LEFT_OUT[level], marks) if mark)
-    return (f"{venv}python", "-m", "pytest", "-q", "--durations=5", *(("-m", chosen) if chosen else ()), *paths)
+    options = (*(("-m", chosen) if chosen else ()), *(AGAIN if again and level < ALL else ()))
+    return (f"{venv}python", "-m", "pytest", "-q", "--durations=5", *options, *paths)
 
 
 def plain_folders() -> list[str]:
@@ -122,7 +128,14 @@ def stages(level: int) -> list[Stage]:
         Stage("ruff", ((f"{VENV}ruff", "check", "."),)),
         Stage("mypy", ((f"{VENV}mypy", BRAINS),)),
         # A file of its own: who runs pytest --cov beside the gate does not disturb it.
-        Stage("pytest", plain_tests(level), environment=(("COVERAGE_FILE", ".ansible/test-logs/coverage"),)),
+        Stage(
+            "pytest", plain_tests(level),
+            environment=(
+                ("COVERAGE_FILE", ".ansible/test-logs/coverage"),
+                # The same examples at each run; --all looks for new ones.
+                ("HYPOTHESIS_PROFILE", "explore" if level >= ALL else "steady"),
+            ),
+        ),
         Stage("packaging", (pytest(*folders("tests", ("packaging",)), level=level),), needs=("collections",)),
         Stage("ansible-lint", ((f"{VENV}ansible-lint", "--offline", "--nocolor"),), needs=("collections",)),
         Stage("changelog", (("tools/in-collection", "antsibull-changelog", "lint"),)),
@@ -182,7 +195,7 @@ def engine_stages(level: int) -> list[Stage]:
     for folder in folders("tests", ENGINE_FOLDERS):
         name = pathlib.Path(folder).name
         needs = ("collections", "image") if name == "e2e" else ("collections", "docker")
-        command = (("tools/base-image",), pytest(folder, level=level))
+        command = (("tools/base-image",), pytest(folder, level=level, again=True))
         if name == "hosts":
             command = (("tools/base-image", "host"), *command)
         limit = 1800 if level < ALL else 3600

@@ -69,7 +69,8 @@ class ActionModule(_action.BrainsAction):
             for line in summary or ["there is no server of the collection"]:
                 remote.say(f"[{remote.host}] {line}")
         for name, look in found.looks.items() if options["show_log"] > 0 else ():
-            for line in (look.get("log") or ["(no log)"])[-options["show_log"] :]:
+            nothing = "(no log)" if look.get("found", True) else "(there is no such container)"
+            for line in (look.get("log") or [nothing])[-options["show_log"] :]:
                 remote.say(f"[{remote.host}] {name} | {line}")
         result: dict[str, t.Any] = {"changed": False, "diagnoses": found.answers, "summary": summary, "archive": None}
         if not options["dest"] or self._task.check_mode:

@@ -24,9 +24,7 @@ from ansible_collections.cortex.vllm.plugins.module_utils.connection import Engi
 from ansible_collections.cortex.vllm.plugins.module_utils.redact import MASK, Redactor
 
 # As plugin_utils/spec/parts.py has it: names whose values are not shown.
-_SECRET = re.compile(
-    r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|SECRETS|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)"
-)
+_SECRET = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|SECRETS|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)")
 # A user and a password inside of an address, as proxies have them.
 _IN_ADDRESS = re.compile(r"//[^/@\s:]+:[^/@\s]+@")
 

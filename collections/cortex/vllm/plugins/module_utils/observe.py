@@ -35,13 +35,14 @@ def observe(request, params, module):
     salt = secrets.token_hex(16)
     state_dir = request.get("state_dir") or "/var/lib/cortex-vllm"
     engine, facts = connection.facts(params)
-    inspects, short, images = [], [], {}
+    inspects, short, images, networks = [], [], {}, {}
     servers = {entry["name"]: _server(state_dir, entry["name"]) for entry in request.get("servers") or []}
     if engine is not None:
         try:
             short = engine.containers()
             inspects = _containers(engine, short, request)
             images = _images(engine, inspects, request, servers, state_dir)
+            networks = {name: engine.network(name) for name in request.get("networks") or []}
         except EngineError as exc:
             facts["status"] = "not_running"
             facts["message"] = "the engine stopped answering: {0}".format(exc.message)
@@ -55,9 +56,12 @@ def observe(request, params, module):
         "models": _models(request.get("models")),
         "paths": {path: paths.look(path) for path in request.get("paths") or []},
         "ports": ports.look(request.get("ports") or [], short),
+        "addresses": ports.ours(entry.get("address") for entry in request.get("ports") or []),
         "gpus": _gpus(module) if request.get("gpus") or request.get("contract") else None,
         "servers": servers,
     }
+    if networks:
+        answer["networks"] = networks
     if request.get("contract"):
         answer["contract"] = _contract(module, engine, facts, answer["gpus"]["devices"])
     if request.get("network"):

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -94,6 +95,24 @@ def published(containers):
             if port.get("PublicPort") and port.get("Type", "tcp") == "tcp":
                 found.append((port.get("IP") or ANY[0], int(port["PublicPort"]), name))
     return found
+
+
+def ours(addresses):
+    """``{"203.0.113.9": False}``: whether something could listen there. Datagram sockets are in nobody's way."""
+    answer = {}
+    for address in addresses:
+        if not address or address in answer:
+            continue
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((address, 0))
+            answer[address] = True
+        except OSError as exc:
+            # Anything else (no IPv6 in the kernel, a sandbox) is nothing that the declaration is to blame for.
+            if exc.errno == errno.EADDRNOTAVAIL:
+                answer[address] = False
+    return answer
 
 
 def look(wanted, containers, root="/proc"):

@@ -94,6 +94,10 @@ class Reader:
         """The engine's full answer for one container, or None when there is none."""
         return self._find("/containers/{0}/json".format(quote(ident, safe="")))
 
+    def network(self, name):
+        """Whether there is a network of this name or id."""
+        return self._find("/networks/{0}".format(quote(name, safe=""))) is not None
+
     def image(self, ref):
         """The engine's answer for one image, or None when it is not on the host."""
         return self._find("/images/{0}/json".format(quote(ref, safe="/:@")))

@@ -26,6 +26,7 @@ from ansible.utils.display import Display
 
 from . import _pydantic, catalog, converge, following, nodes
 from .findings import Finding, FindingsError, errors, ordered, text
+from .spec.parts import holds_secret, looks_secret
 from .transport import archive, downloading, pulling, work
 
 display = Display()
@@ -102,7 +103,8 @@ class RemoteHost:
         self._keep(answer)
         if answer.get("failed"):
             garbled = "module_stdout" in answer or "module_stderr" in answer
-            raise following.RemoteError(_remote_text(answer), garbled)
+            python = getattr(self._action, "_used_interpreter", None) if garbled and answer.get("rc") else None
+            raise following.RemoteError(_remote_text(answer, python), garbled)
         return answer
 
     def put(self, path: str) -> str:
@@ -357,8 +359,32 @@ def _validated(action: BrainsAction, given: Mapping[str, t.Any]) -> dict[str, t.
     """Check and convert options by ``SPEC``; a wrong one is named, its value is not shown when it is a secret."""
     verdict = ArgumentSpecValidator(action.SPEC).validate(dict(given))
     if verdict.error_messages:
-        raise AnsibleActionFail("; ".join(verdict.error_messages), obj=action._task.args)
-    return t.cast("dict[str, t.Any]", verdict.validated_parameters)
+        # Where a type does not fit, the message goes on with the name of a class, which says nothing to a person.
+        told = [message.partition(": <class '")[0] for message in verdict.error_messages]
+        raise AnsibleActionFail("; ".join(told), obj=action._task.args)
+    options = t.cast("dict[str, t.Any]", verdict.validated_parameters)
+    for name, said in _senseless(options):
+        raise AnsibleActionFail(f"{name}: {said}", obj=given.get(name))
+    return options
+
+
+def _senseless(options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
+    """Options of the right type that cannot work: name, and what is wrong with the value and what to write."""
+    state_dir = options.get("state_dir")
+    if state_dir is not None and not str(state_dir).startswith("/"):
+        yield "state_dir", f"{state_dir!r} is not an absolute path. Write the path from /."
+    for name in ("timeout", "token_timeout", "request_timeout"):
+        if (options.get(name) or 1) <= 0 or options.get(name) == 0:
+            yield name, f"is {options[name]:g}, and nothing can be done in no time. Write seconds, more than 0."
+    if (options.get("wait_timeout") or 0) < 0:
+        yield "wait_timeout", f"is {options['wait_timeout']:g}. Write seconds, or 0 for one look."
+    engine = options.get("docker_host")
+    if engine is not None and "://" not in engine:
+        fix = f"unix://{engine}" if engine.startswith("/") else "unix:///var/run/docker.sock, or tcp://host:port"
+        yield "docker_host", f"{engine!r} does not say how the engine is reached. Write {fix}."
+    for index, entry in enumerate(options.get("follow") or ()):
+        if not entry.get("server") or not entry.get("job"):
+            yield "follow", f"entry {index} is not what a task returns as `pending`. Write `pending` of its result."
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
@@ -382,23 +408,36 @@ def _plain(value: t.Any) -> t.Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _remote_text(answer: Mapping[str, t.Any]) -> str:
-    """The message of a failed module, without the traceback's pages."""
+def _remote_text(answer: Mapping[str, t.Any], python: str | None = None) -> str:
+    """The message of a failed module, without the traceback's pages.
+
+    :param python: the interpreter that ended with an error before anything of the module was heard
+    """
     message = str(answer.get("msg") or "the host answered nothing readable")
     noise = str(answer.get("module_stderr") or "").strip().splitlines()
+    if python and "Traceback" not in str(answer.get("module_stderr")):
+        # A shell or a wrapper says first what it could not do; the module itself never began.
+        said = next((line.strip() for line in noise if line.strip()), message)
+        return (
+            f"{python.lstrip('!#')} does not run the module on the host: {said.rstrip('.')}. Set "
+            "ansible_python_interpreter to a Python of the host, such as /usr/bin/python3."
+        )
     return f"{message}: {noise[-1]}" if noise else message
 
 
 def _plain_secrets(value: t.Any, inside: bool = False) -> list[str]:
-    """The literal secrets in task arguments: values below ``secrets`` and of ``api_key``; short ones hide nothing."""
+    """The literal secrets in task arguments: values below ``secrets`` and of names like ``api_key``, and what is one by
+    its form; short ones hide nothing."""
     if isinstance(value, Mapping):
         return [
             secret
             for key, item in value.items()
             for secret in _plain_secrets(
-                item, inside or str(key) in {"secrets", "api_key", "registries", "token", "proxy"}
+                item,
+                inside or looks_secret(str(key)) or str(key) in {"secrets", "api_key", "registries", "token", "proxy"},
             )
         ]
     if isinstance(value, list | tuple):
         return [secret for item in value for secret in _plain_secrets(item, inside)]
-    return [str(value)] if inside and value is not None and len(str(value)) > 3 else []
+    hidden = inside or (isinstance(value, str) and holds_secret(value))
+    return [str(value)] if hidden and value is not None and len(str(value)) > 3 else []

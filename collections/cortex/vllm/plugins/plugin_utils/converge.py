@@ -21,9 +21,9 @@ from typing import Any
 
 from . import inspection, nodes, planning, status
 from . import observation as observing
-from .findings import Finding, FindingsError, errors, ordered
+from .findings import Finding, FindingsError, errors, located, ordered
 from .following import Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
-from .telling import IDLE, ahead_lines, plan_lines
+from .telling import IDLE, ahead_lines, image_lines, plan_lines
 from .transport import pulling
 
 #: What a converge may do, in the order in which it is done.
@@ -177,19 +177,25 @@ class Converge:
         if not self.settings.check_mode and not self.settings.look_only:
             seen, plan = self._inspect(seen, plan)
         findings = _all_findings(plan)
-        if missing and not self.settings.check_mode and not self.settings.look_only:
-            findings += [
-                Finding(
-                    "image.absent",
-                    "error",
-                    f"image {reference} is not on {self.remote.host}",
-                    fix="Fetch it first (step `prefetch`), or load it there by hand.",
-                )
-                for reference in missing
-            ]
+        # A task that would have fetched them, but for other findings, has nothing to say about them.
+        told = missing and not (may_fetch and errors(findings))
+        if told and not self.settings.check_mode and not self.settings.look_only:
+            findings += [self._absent(reference) for reference in missing]
         if errors(findings) and not self.settings.look_only:
-            raise FindingsError(ordered(findings))
+            raise FindingsError(ordered(located(findings, self.specs)))
         return seen, plan
+
+    def _absent(self, reference: str) -> Finding:
+        """An image that this task may not fetch."""
+        spec = next((spec for spec in self.specs if spec.image == reference), None)
+        return Finding(
+            "image.absent",
+            "error",
+            f"image {reference} is not on {self.remote.host}",
+            field=spec.where("image") if spec is not None else None,
+            fix="Fetch it first (step `prefetch`), or load it there by hand.",
+            server=spec.name if spec is not None else None,
+        )
 
     def _inspect(self, seen: observing.Observation, plan: planning.Plan) -> tuple[observing.Observation, planning.Plan]:
         """Ask images what the plan needs to know, and plan again with the answers; no remote call when it is known."""
@@ -296,7 +302,7 @@ class Converge:
             for line in plan_lines(self.remote.host, server, everything and server.name in declared):
                 self.remote.say(line)
         if self.settings.check_mode:
-            for line in ahead_lines(self.remote.host, plan):
+            for line in image_lines(self.remote.host, plan) + ahead_lines(self.remote.host, plan):
                 self.remote.say(line)
 
     def _result(self, seen: observing.Observation, plan: planning.Plan, pending: Sequence[Any] = ()) -> dict[str, Any]:

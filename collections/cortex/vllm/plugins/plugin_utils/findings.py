@@ -101,6 +101,19 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
+def located(findings: Iterable[Finding], specs: Iterable[Any]) -> list[Finding]:
+    """The findings, each with what the person wrote at its field, so that the caller can say file and line."""
+    known = {getattr(spec, "name", None): spec for spec in specs}
+
+    def one(finding: Finding) -> Finding:
+        spec = known.get(finding.server)
+        if finding.origin is not None or spec is None or not hasattr(spec, "pointed"):
+            return finding
+        return dataclasses.replace(finding, origin=spec.pointed(finding.field))
+
+    return [one(finding) for finding in findings]
+
+
 def accepted(findings: Iterable[Finding], codes: Iterable[str]) -> list[Finding]:
     """The findings after a person's ``accept``: errors with one of ``codes`` become warnings.
 

@@ -290,9 +290,7 @@ def by_reason(reason: str, message: str) -> list[Finding]:
         fix = "See what it answers: the declared name, key and kind of request (`probe`) must be its own."
         return [Finding("probe.failed", "error", message, fix=fix)]
     if reason == "stop":
-        return [
-            Finding("server.stop-failed", "error", message, fix="See what the engine says; restart the engine.")
-        ]
+        return [Finding("server.stop-failed", "error", message, fix="See what the engine says; restart the engine.")]
     if reason == "lock":
         return [Finding("server.locked", "error", message, fix="Wait until the other job is over, and converge again.")]
     return []

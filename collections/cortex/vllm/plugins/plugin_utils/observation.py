@@ -31,6 +31,8 @@ LABEL_SERVER = "cortex.vllm.server"
 LABEL_GENERATION = "cortex.vllm.generation"
 LABEL_VERSION = "cortex.vllm.version"
 
+#: Networks that every engine has.
+ENGINE_NETWORKS = frozenset({"bridge", "default", "host", "none"})
 #: States of a declaration that need neither image nor model nor port.
 INACTIVE_STATES = frozenset({"absent", "stopped"})
 
@@ -61,6 +63,12 @@ def mount_sources(spec: Any) -> list[str]:
     return [str(source) for source in sources if source and str(source).startswith("/")]
 
 
+def named_networks(spec: Any) -> list[str]:
+    """Networks that somebody must have made: those that every engine has are left out."""
+    names = [getattr(spec, "network", None), *(getattr(spec, "networks", None) or ())]
+    return [str(name) for name in names if name and name not in ENGINE_NETWORKS]
+
+
 def query(
     specs: Iterable[Any],
     state_dir: str,
@@ -86,6 +94,7 @@ def query(
     images: dict[str, None] = {}
     models: dict[str, dict[str, Any]] = {}
     paths: dict[str, None] = {}
+    networks: dict[str, None] = {}
     ports: dict[tuple[str, int], None] = {}
     gpus = network = False
     for spec in specs:
@@ -96,7 +105,8 @@ def query(
         for need in needs(spec) if model_info else ():
             if need.place is not None:
                 models[need.key] = need.question()
-        paths.update(dict.fromkeys(mount_sources(spec)))
+        paths.update(dict.fromkeys([*mount_sources(spec), *spec.devices]))
+        networks.update(dict.fromkeys(named_networks(spec)))
         ports.update(dict.fromkeys(spec.published()))
         gpus = gpus or wants_gpus(spec)
         network = network or wants_network(spec)
@@ -110,6 +120,7 @@ def query(
         "ports": [{"address": address, "port": port} for address, port in ports],
         "gpus": gpus,
         "health": health,
+        **({"networks": list(networks)} if networks else {}),
         **({"contract": True} if contract else {}),
     }
     if watched and health:
@@ -292,6 +303,9 @@ class Observation:
     ports: Mapping[str, Mapping[str, Any] | None]
     gpus: Mapping[str, Any]
     servers: Mapping[str, Server]
+    #: Whether the host has an address to listen on, and the engine a network; empty for what was not asked.
+    addresses: Mapping[str, bool] = field(default_factory=dict)
+    networks: Mapping[str, bool] = field(default_factory=dict)
     #: What the contract check judges; None when it was not asked for.
     contract: Mapping[str, Any] | None = None
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -332,6 +346,8 @@ class Observation:
             ports=answer.get("ports") or {},
             gpus=answer.get("gpus") or {},
             servers=servers,
+            addresses=answer.get("addresses") or {},
+            networks=answer.get("networks") or {},
             contract=answer.get("contract"),
             network=answer.get("network") or {},
             collectives=answer.get("collectives") or {},

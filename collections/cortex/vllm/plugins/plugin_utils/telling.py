@@ -32,6 +32,14 @@ def plan_lines(host: str, server: planning.ServerPlan, everything: bool = False)
     return lines + [f"[{host}]   {text}" for text in memory.get("table", ())]
 
 
+def image_lines(host: str, plan: planning.Plan) -> list[str]:
+    """What a look that may not fetch anything cannot say: whether the release in an image takes the declaration."""
+    return [
+        f"[{host}] image {reference} is not here: it is fetched first, and what it takes is checked then"
+        for reference in plan.needs.get("images") or ()
+    ]
+
+
 def ahead_lines(host: str, plan: planning.Plan) -> list[str]:
     """What newer releases of vLLM will say to the declarations, as a table; nothing where no release was found out."""
     found = (getattr(server, "facts", {}).get("ahead") for server in plan.servers)

@@ -108,9 +108,7 @@ def _lifetime(runs: list[list[str]] | None) -> Lifetime | None:
     known = versions()
     first, last = runs[0][0], runs[-1][1]
     after, before = known.index(last) + 1, known.index(first) - 1
-    return Lifetime(
-        first, last, known[after] if after < len(known) else None, known[before] if before >= 0 else None
-    )
+    return Lifetime(first, last, known[after] if after < len(known) else None, known[before] if before >= 0 else None)
 
 
 def flag_lifetime(spelling: str) -> Lifetime | None:

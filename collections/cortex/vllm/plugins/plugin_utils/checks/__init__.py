@@ -34,6 +34,7 @@ from . import (
     paths,
     ports,
     quantization,
+    refused,
     support,
 )
 from .context import Findings, Host, Server
@@ -51,6 +52,7 @@ SERVER: tuple[Callable[[Server], Findings], ...] = (
     model.check,
     gguf.check,
     paths.check,
+    refused.check,
     gpus.check,
     cuda.check,
     parallel.check,

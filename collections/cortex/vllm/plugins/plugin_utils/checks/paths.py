@@ -15,20 +15,17 @@ from .context import Findings, Server
 def check(server: Server) -> Findings:
     """A bind mount whose source is missing becomes an empty directory with ``-v`` (moby volume/mounts); vLLM then says
     ``Invalid repository ID or local directory``. So it must exist before."""
-    for index, mount in enumerate(server.spec.mounts):
-        source = mount.source
+    wanted = [(f"mounts.{index}.source", mount.source) for index, mount in enumerate(server.spec.mounts)]
+    wanted += [(f"devices.{index}", device) for index, device in enumerate(server.spec.devices)]
+    for field, source in wanted:
         entry = server.observation.paths.get(source)
         if entry is None:
             continue
-        field = f"mounts.{index}.source"
         if not entry.get("exists"):
-            yield server.finding(
-                "path.missing",
-                "error",
-                f"{source} is not there",
-                field,
-                "Create it, or correct the path (nothing is created for a typo).",
-            )
+            fix = "Create it, or correct the path (nothing is created for a typo)."
+            if field.startswith("devices"):
+                fix = "Load the driver that makes it, or correct the path."
+            yield server.finding("path.missing", "error", f"{source} is not there", field, fix)
         elif entry.get("message"):
             yield server.finding(
                 "path.unreadable",

@@ -9,7 +9,8 @@
 
 Pure: a question (configuration, arguments, release, GPU) becomes an estimate with ranges, a verdict and advice.
 
-* ``shape``: what the configuration says; ``quantization``, ``weights``, ``vision``: bytes of the weights
+* ``shape``: what the configuration says; ``quantization``, ``modules``: which parts are how small; ``weights``,
+  ``vision``: bytes of the weights
 * ``arguments``: the arguments with a release's defaults; ``cards``: what CUDA sees of a card; ``runner``: which one;
   ``kv_cache``: the cache; ``overhead``: everything else
 * ``estimate``: the sum and the verdict; ``advice``: what would fit; ``show``: JSON, table and gauge

@@ -149,7 +149,9 @@ def _weights(result: Estimate) -> None:
     if model is None or settings is None:
         raise AssertionError("called too early")
     flat = {**model.config, **{key: value for key, value in (question.config or {}).items() if "quant" in key}}
-    how = quantization.encoding(settings.quantization, flat, 2 if settings.dtype != "float32" else 4)
+    how = quantization.encoding(
+        settings.quantization, flat, 2 if settings.dtype != "float32" else 4, model.having()
+    )  # fmt: skip
     head = not settings.pooling
     mode = settings.given.get("mm_encoder_tp_mode")
     if settings.given.get("enable_multimodal_encoder_data_parallel"):  # its name up to 0.12
@@ -170,6 +172,10 @@ def _weights(result: Estimate) -> None:
         )  # fmt: skip
         return
     extra = weights.adapters(model, settings.given, settings.tensor) + _draft(result, how)
+    if not settings.v1 and settings.key[0][:2] == (0, 7):
+        extra += weights.absorbed_before(model, how, settings.tensor)
+    if how.assumed and not question.weights_bytes:
+        result.say("memory.assumed", "info", how.assumed, "config", "Give weights_bytes, the size of the files.")
     total = found.total + extra
     result.weights = Range(total, total - found.spread, total + found.spread + 0.05 * GIB)
     result.confidence = "high" if question.weights_bytes or not how.quantized else "medium"

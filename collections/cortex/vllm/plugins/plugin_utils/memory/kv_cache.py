@@ -13,6 +13,7 @@ different kinds share one pool of blocks) of the releases do it; V0 as vllm/work
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import state_space
-from .arguments import Settings
+from .arguments import Settings, true
 from .shape import DTYPE_BYTES, Shape
 
 
@@ -36,6 +37,8 @@ class Layout:
     :ivar group: layers that share one block number, each with a page of its own
     :ivar groups: (kind, number of groups)
     :ivar block: tokens of a block of the layers that keep everything
+    :ivar slid: tokens of a block of the layers that slide, where they keep more for a token than the others
+    :ivar states: blocks of a layer with a state of fixed size that one request holds; 0: as many as of the others
     :ivar extra: bytes of one block of the draft model's layers, which share its number
     """
 
@@ -45,6 +48,13 @@ class Layout:
     block: int
     window: int
     extra: int = 0
+    slid: int = 0
+    states: int = 1
+
+    @property
+    def smallest(self) -> int:
+        """Tokens of the smallest block of all groups."""
+        return min(self.block, self.slid or self.block)
 
     @property
     def unit(self) -> int:
@@ -91,8 +101,10 @@ def element_bytes(settings: Settings, config: Mapping[str, Any]) -> float:
     raise UnknownCache(f"the size of a cache entry of type {settings.cache_dtype} is not known")
 
 
-def token_bytes(shape: Shape, settings: Settings) -> float:
+def token_bytes(shape: Shape, settings: Settings, kind: str = "") -> float:
     """Bytes that one layer keeps for one token on one rank."""
+    if kind == "full" and shape.wide_heads:
+        shape = dataclasses.replace(shape, kv_heads=shape.wide_heads, head_dim=shape.wide_dim)
     element = element_bytes(settings, shape.config)
     if shape.latent and settings.v1:
         if settings.cache_dtype == "fp8_ds_mla":
@@ -135,7 +147,7 @@ def layout(shape: Shape, settings: Settings, draft: float = 0.0) -> Layout:
     """Groups of layers (get_kv_cache_groups): each group has as many layers as the rarest kind."""
     kinds = Counter(kind for kind in shape.kinds if kind != "shared")
     kept = math.ceil(sum(kinds.values()) / settings.pipeline)
-    token = token_bytes(shape, settings)
+    token = token_bytes(shape, settings, "full" if set(kinds) == {"full"} else "")
     block = settings.block
     if not settings.hybrid and "linear" not in kinds:
         return Layout(int(token * block), kept, (("full", 1),), block, 0, int(draft * block))
@@ -149,11 +161,39 @@ def layout(shape: Shape, settings: Settings, draft: float = 0.0) -> Layout:
     if "linear" in kinds:
         # The page of attention grows until it holds a state (vllm/model_executor/models/config.py).
         block = max(block, 16 * math.ceil(state_bytes(shape, settings) / (16 * token)))
+    slid, size = 0, token * block
+    if shape.wide_heads and "full" in kinds:
+        # The smaller page grows to the larger by a longer block (kv_cache_utils.py unify_kv_cache_spec_page_size).
+        wide = token_bytes(shape, settings, "full")
+        size = max(token, wide) * block
+        slid, block = int(size // token), int(size // wide)
     least, most = min(kinds.values()), max(kinds.values())
     factor = 1.5 if settings.key >= ((0, 20), 0, 0) else 1.25 if settings.key >= ((0, 11, 1), 0, 0) else 0.0
     group = most if most < least * factor else least
     groups = tuple((kind, math.ceil(count / group)) for kind, count in kinds.items())
-    return Layout(int(token * block), group, groups, block, shape.window, int(draft * block))
+    page = int(size) if slid else int(token * block)
+    return Layout(page, group, groups, block, shape.window, int(draft * block), slid, states(shape, settings))
+
+
+def states(shape: Shape, settings: Settings) -> int:
+    """Blocks of a layer with a state of fixed size that a request holds; 0: one for each block of the others.
+
+    vllm/v1/kv_cache_interface.py MambaSpec.max_memory_usage_bytes. With prefix caching, which such models have by
+    themselves since 0.26 (vllm/config/model.py is_prefix_caching_supported), a request holds two, or a state for each
+    block where the model can do it (``all``, until 0.27; vllm/model_executor/models/config.py MambaModelConfig).
+    """
+    said = settings.given.get("speculative_config")
+    ahead = int(said.get("num_speculative_tokens") or 0) if isinstance(said, Mapping) else 0
+    if settings.key < ((0, 17), 0, 0):
+        return 1 + ahead
+    caching = settings.given.get("enable_prefix_caching")
+    if not (settings.key >= ((0, 26), 0, 0) if caching is None else true(caching)):
+        return 1 + ahead
+    mode = str(settings.given.get("mamba_cache_mode") or "none")
+    able = "mamba" in shape.traits and settings.key < ((0, 28), 0, 0)
+    if able and mode in {"none", "all"}:
+        return 0
+    return 2 + ahead
 
 
 def blocks_needed(plan: Layout, settings: Settings, length: int) -> int:
@@ -166,10 +206,10 @@ def blocks_needed(plan: Layout, settings: Settings, length: int) -> int:
 
 def _blocks(kind: str, plan: Layout, settings: Settings, length: int) -> int:
     if kind == "linear":
-        return 1
+        return plan.states or math.ceil(length / plan.block)
     if kind == "sliding" and plan.window:
         # +1: the window need not begin at a block's first token.
-        return math.ceil(min(plan.window - 1 + settings.batched, length) / plan.block) + 1
+        return math.ceil(min(plan.window - 1 + settings.batched, length) / (plan.slid or plan.block)) + 1
     if kind == "chunked" and plan.window:
         return math.ceil(min(plan.window + settings.batched, length) / plan.block)
     return math.ceil(length / plan.block)
@@ -184,12 +224,11 @@ def cache(shape: Shape, settings: Settings, available: float, draft: float = 0.0
     blocks = max(0, int(available // unit))
     request = blocks_needed(plan, settings, settings.max_len)
     concurrency = blocks / request
-    uniform = len(plan.groups) == 1 and plan.groups[0][1] == 1
-    # What is logged: since 0.21 for all (kv_cache_utils.py get_kv_cache_capacity), in 0.20 where layers differ.
-    if settings.v1 and settings.key >= (((0, 21) if uniform else (0, 20)), 0, 0):
+    # What is logged since 0.20.1 (kv_cache_utils.py _report_kv_cache_config).
+    if settings.v1 and settings.key >= ((0, 20, 1), 0, 0):
         tokens = int(concurrency * settings.max_len)
     else:
-        tokens = blocks // sum(number for _kind, number in plan.groups) * plan.block
+        tokens = blocks // sum(number for _kind, number in plan.groups) * plan.smallest
     return Cache(tokens, concurrency, request * unit, plan.per_token, plan.block)
 
 

@@ -91,8 +91,8 @@ def activation(shape: Shape, settings: Settings, environment: dict[str, str] | N
         low = min(low, max(logits * LEAN, forward, FLOOR) * 0.85)
         high = max(high, max(logits * SORTING + hidden, forward) * 1.05)
     if tower:
-        # The tower runs before the forward pass; its outputs stay.
-        peak = max(peak, tower) + (0.3 * min(peak, tower))
+        # The tower runs before the forward pass, and little of it stays.
+        peak = max(peak, tower) + (0.1 * min(peak, tower))
         low, high = min(low, peak * 0.5), max(high, peak * 1.6)
     if true(settings.given.get("enable_lora")):
         peak, high = peak * 1.1, high * 1.3
@@ -104,10 +104,16 @@ def _forward(shape: Shape, settings: Settings) -> float:
     tensor, tokens, hidden = settings.tensor, settings.batched, shape.hidden
     attention = 2.0 * (shape.heads + 2 * max(tensor, shape.kv_heads)) * shape.head_dim / tensor
     widest = max(attention, 3.0 * shape.intermediate / tensor)
+    if "linear" in shape.kinds and shape.config.get("linear_num_value_heads"):
+        flat = shape.config
+        keys = int(flat.get("linear_num_key_heads") or 0) * int(flat.get("linear_key_head_dim") or 0)
+        values = int(flat["linear_num_value_heads"]) * int(flat.get("linear_value_head_dim") or 0)
+        # Gated delta rule in chunks: its inputs, their products and a state for each chunk (layers/fla/ops/chunk.py).
+        widest = max(widest, (14.0 * values + 4.0 * keys) / tensor)
     if shape.experts:
         each = shape.expert_width / tensor
         widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + each))
-    return tokens * (3.3 * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
+    return tokens * ((5.5 if shape.experts else 3.3) * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
 
 
 def non_torch(settings: Settings, gpu: Gpu) -> Range:
@@ -117,11 +123,24 @@ def non_torch(settings: Settings, gpu: Gpu) -> Range:
     if settings.key >= ((0, 20), 0, 0):
         value = 0.2  # 0.22 measured on an H200 with 0.26.0, 0.1 of it cuBLAS and the kernels that Triton loads
     if ranks > 1:
-        value, low, high = {2: (0.45, 0.2, 0.9), 3: (0.5, 0.2, 1.0), 4: (0.5, 0.3, 1.0)}.get(ranks, (2.0, 0.1, 6.0))
+        value, low, high = {2: (0.45, 0.2, 1.4), 3: (0.5, 0.2, 1.0), 4: (0.5, 0.3, 2.3)}.get(ranks, (2.0, 0.1, 6.0))
+        if ranks > 2 and switched(gpu):
+            # NCCL's buffers for a switch: 2 and 2.3 were logged of four and eight, 5.7 to 7.7 of eight under V0,
+            # which has two communicators of all GPUs.
+            value, low, high = (1.6 if ranks < 8 else 2.2, 0.4, 6.0) if settings.v1 else (6.0, 2.0, 8.0)
+    if ranks > 2 and gpu.capability is not None and gpu.capability < 8:
+        value, low = 0.3, 0.1  # 0.1 on eight T4
     if any(word in gpu.name.lower() for word in ("gb10", "thor", "orin", "jetson")):
         # Memory shared with the processor: pages that the system reads weights into count as used.
         value, high = value + 1.4, high + 4.0
     return Range(value * GIB, low * GIB, high * GIB)
+
+
+def switched(gpu: Gpu) -> bool:
+    """Whether the name is of a GPU that comes on boards with an NVLink switch."""
+    name = gpu.name.lower()
+    known = any(word in name for word in ("h100", "h200", "b200", "b300", "gb200", "h800", "h20"))
+    return known and not any(word in name for word in ("pcie", "nvl"))
 
 
 def cuda_graphs(shape: Shape, settings: Settings) -> Range:

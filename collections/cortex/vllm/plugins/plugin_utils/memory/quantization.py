@@ -13,8 +13,10 @@ Sources: vllm/model_executor/layers/quantization/ (``create_weights`` of each me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from . import modules
 
 _GROUPED = {"awq", "gptq", "auto_awq", "auto_gptq", "moe_wna16", "gptq_bitblas", "hqq", "inc", "auto-round"}
 _ONE_BYTE = {
@@ -34,12 +36,26 @@ class Encoding:
     :ivar linear: bytes of a weight of a linear layer; None: the method's size is not known from its name
     :ivar experts: bytes of a weight of an expert
     :ivar pads: experts' sizes are padded for the MXFP4 kernels
+    :ivar parts: bytes of a weight for each part of a layer (``modules.PARTS``) where they differ
+    :ivar assumed: what was taken for granted, in words
     """
 
     method: str
     linear: float | None
     experts: float | None
     pads: bool = False
+    parts: Mapping[str, float] = field(default_factory=dict)
+    assumed: str = ""
+
+    def of(self, part: str) -> float:
+        """Bytes of a weight of one part of a layer."""
+        usual = self.experts if part == "experts" else self.linear
+        return self.parts.get(part, usual if usual is not None else 2.0)
+
+    @property
+    def repacks(self) -> bool:
+        """Whether its kernels lay weights out anew, with room for it."""
+        return self.quantized and not self.pads and self.linear is not None and self.linear < 1
 
     @property
     def quantized(self) -> bool:
@@ -51,11 +67,14 @@ def plain(dtype_bytes: int) -> Encoding:
     return Encoding("", float(dtype_bytes), float(dtype_bytes))
 
 
-def encoding(declared: str | None, config: Mapping[str, Any], dtype_bytes: int) -> Encoding:
+def encoding(
+    declared: str | None, config: Mapping[str, Any], dtype_bytes: int, layers: Mapping[str, int] | None = None
+) -> Encoding:
     """The encoding that a start has.
 
     :param declared: the argument ``quantization``; what the checkpoint says of itself wins, as in vLLM
     :param config: the checkpoint's configuration
+    :param layers: how many layers have each part of ``modules.PARTS``, which names of modules are counted against
     """
     own = config.get("quantization_config") or config.get("compression_config") or {}
     own = own if isinstance(own, Mapping) else {}
@@ -67,7 +86,13 @@ def encoding(declared: str | None, config: Mapping[str, Any], dtype_bytes: int) 
         return Encoding(method, float(dtype_bytes), 0.5 + 1 / 32, pads=True)
     if method == "experts_int8":
         return Encoding(method, float(dtype_bytes), 1.0)
-    return Encoding(method, size, size)
+    parts = modules.sizes(own, size, layers or {}, _weights)
+    if parts and size is None:
+        size = parts["mlp"]
+    assumed = ""
+    if method in {"compressed-tensors", "compressed_tensors"} and not own.get("config_groups"):
+        assumed = "the checkpoint's quantization_config does not say how its groups are packed: 8 bits are assumed"
+    return Encoding(method, size, size, parts=parts, assumed=assumed)
 
 
 def _size(method: str, own: Mapping[str, Any]) -> float | None:
@@ -89,7 +114,12 @@ def _compressed(own: Mapping[str, Any]) -> float | None:
     groups = own.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
         return 1.0
-    weights = next(iter(groups.values())).get("weights") or {}
+    first = next(iter(groups.values()))
+    return _weights(first.get("weights") or {} if isinstance(first, Mapping) else {})
+
+
+def _weights(weights: Mapping[str, Any]) -> float:
+    """Bytes of a weight by a group's ``weights``."""
     bits, size = int(weights.get("num_bits") or 8), int(weights.get("group_size") or 0)
     if bits == 4 and str(weights.get("type")) == "float":
         return 0.5 + 1 / 16

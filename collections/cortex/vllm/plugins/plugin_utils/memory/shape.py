@@ -28,7 +28,7 @@ Llama Mistral Qwen2 Qwen3 Phi3 Phi4MM Gemma Gemma2 Gemma3 Gemma3n Granite Olmo O
 Cohere2 StableLm Exaone Exaone4 Yi Aquila MiniCPM Glm Glm4 SmolLM3 Ernie4_5 SeedOss Apertus Helium Ministral3 Mistral3
 Mixtral Qwen2Moe Qwen3Moe OlmoE Olmoe GraniteMoe Glm4Moe GptOss Llama4 PhiMoE Deepseek DeepseekV2 DeepseekV3
 DeepseekV32 KimiK2 Ernie4_5_Moe MiniCPM3 Dots1 Qwen3Next Qwen3_5 Qwen3_5Moe Llava LlavaNext Qwen2VL Qwen2_5_VL
-Qwen3VL Qwen3VLMoe InternVLChat InternVL PaliGemma DotsOCR
+Qwen3VL Qwen3VLMoe InternVLChat InternVL PaliGemma DotsOCR MiMo MiniMaxM2 GlmMoeDsa KimiK25
 """
 FAMILIES: dict[str, frozenset[str]] = {
     **dict.fromkeys(_GATED.split(), frozenset[str]()),
@@ -39,6 +39,10 @@ FAMILIES: dict[str, frozenset[str]] = {
     # Mamba layers, alone or between attention.
     **dict.fromkeys(state_space.FAMILIES, frozenset({"mamba"})),
     "NemotronH": frozenset({"mamba", "plain"}),
+    # An ordinary MLP beside the experts of each layer.
+    "Gemma4": frozenset({"beside"}),
+    # Layers found by search: some without attention, MLPs of different widths.
+    "DeciLM": frozenset({"searched"}),
     # Encoders keep nothing for a request.
     **dict.fromkeys(("Bert", "Roberta", "XLMRoberta"), frozenset({"plain", "learned", "encoder"})),
 }
@@ -50,7 +54,8 @@ _ALIASES = {
     "n_embd": "hidden_size", "ffn_dim": "intermediate_size", "n_inner": "intermediate_size",
     "num_kv_heads": "num_key_value_heads", "n_positions": "max_position_embeddings", "torch_dtype": "dtype",
     "moe_num_shared_experts": "n_shared_experts", "moe_layer_start_index": "first_k_dense_replace",
-    "moe_k": "num_experts_per_tok", "n_embed": "hidden_size", "d_model": "hidden_size", "n_layers": "num_hidden_layers",
+    "top_k_experts": "num_experts_per_tok", "moe_k": "num_experts_per_tok",
+    "n_embed": "hidden_size", "d_model": "hidden_size", "n_layers": "num_hidden_layers",
     "n_heads": "num_attention_heads", "max_seq_len": "max_position_embeddings",
 }  # fmt: skip
 #: Sizes above this are slips.
@@ -66,6 +71,9 @@ class Shape:
     :ivar kinds: one word for each layer that keeps something for a request: ``full``, ``sliding``, ``chunked``,
         ``linear`` (state of fixed size); ``shared`` reads another layer's cache
     :ivar latent: width of the one vector that MLA keeps for a token, 0 without MLA
+    :ivar wide_heads, wide_dim: KV heads and head size of full layers where they differ from those that slide; 0 if not
+    :ivar widths: the MLP's width in each layer where they differ
+    :ivar narrow: width of an input that each layer has of its own (Gemma), 0 without
     :ivar vision: the vision tower's configuration, ``{}`` when there is one of unknown size, None without
     """
 
@@ -90,6 +98,10 @@ class Shape:
     expert_width: int = 0
     shared_width: int = 0
     dense_layers: int = 0
+    wide_heads: int = 0
+    wide_dim: int = 0
+    widths: tuple[int, ...] = ()
+    narrow: int = 0
     vision: Mapping[str, Any] | None = None
     pooling: bool = False
     config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -97,6 +109,19 @@ class Shape:
     @property
     def dtype_bytes(self) -> int:
         return DTYPE_BYTES.get(self.dtype, 2)
+
+    def having(self) -> dict[str, int]:
+        """How many layers have each part (``modules.PARTS``)."""
+        recurrent = self.kinds.count("linear")
+        sparse = self.layers - self.dense_layers if self.experts else 0
+        own = "mamba" in self.traits
+        attention = self.kinds.count("full") if own else self.layers - recurrent
+        mlp = self.layers if "beside" in self.traits else self.layers - sparse
+        mlp = self.kinds.count("shared") - sparse if self.family == "NemotronH" else mlp
+        return {
+            "attention": attention, "latent": attention, "recurrent": recurrent, "mixer": recurrent, "mlp": mlp,
+            "shared": sparse, "experts": sparse,
+        }  # fmt: skip
 
 
 class UnknownArchitecture(ValueError):
@@ -114,6 +139,10 @@ def read(config: Mapping[str, Any]) -> Shape:
     family = re.split(r"For[A-Z]|Model$|LMHead", architecture)[0]
     if family not in FAMILIES:
         raise UnknownArchitecture(f"architecture {architecture or '(none named)'} is unknown to the memory model")
+    if family == "DeciLM":
+        flat = searched(flat)
+    if not flat.get("num_hidden_layers") and isinstance(flat.get("layers_block_type"), list):
+        flat = {**flat, "num_hidden_layers": len(flat["layers_block_type"])}
     if family in state_space.PURE:
         flat = {**flat, "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 1, "num_experts": 0}
     hidden, layers, heads = (
@@ -131,7 +160,9 @@ def read(config: Mapping[str, Any]) -> Shape:
     )
     width = int(flat.get("moe_intermediate_size") or 0) or (intermediate if experts else 0)
     shared = int(flat.get("shared_expert_intermediate_size") or 0)
-    shared = shared or int(flat.get("n_shared_experts") or 0) * width or (intermediate if family == "Llama4" else 0)
+    if not flat.get("moe_shared_expert_intermediate_size"):
+        shared = shared or int(flat.get("n_shared_experts") or 0) * width or (intermediate if family == "Llama4" else 0)
+    shared = shared or int(flat.get("moe_shared_expert_intermediate_size") or 0)
     if family == "GraniteMoeHybrid":
         shared = int(flat.get("shared_intermediate_size") or 0)
         intermediate = intermediate if experts else shared
@@ -165,6 +196,10 @@ def read(config: Mapping[str, Any]) -> Shape:
         expert_width=width,
         shared_width=shared,
         dense_layers=_dense(flat, layers, family) if experts else layers,
+        wide_heads=_wide(flat)[0],
+        wide_dim=_wide(flat)[1],
+        widths=tuple(flat.get("mlp_widths") or _doubled(flat, layers, intermediate)),
+        narrow=int(flat.get("hidden_size_per_layer_input") or 0),
         vision=config.get("vision_config") or ({} if flat.get("has_vision_tower") or _sees(architecture) else None),
         pooling=architecture.endswith(_POOLING) or "encoder" in FAMILIES[family],
         config=flat,
@@ -209,6 +244,45 @@ def _number(flat: Mapping[str, Any], name: str) -> int:
     return int(value)
 
 
+def _wide(flat: Mapping[str, Any]) -> tuple[int, int]:
+    """KV heads and head size of full layers (vllm/model_executor/models/gemma4.py Gemma4DecoderLayer)."""
+    if not flat.get("global_head_dim"):
+        return 0, 0
+    heads = flat.get("num_global_key_value_heads") if flat.get("attention_k_eq_v") else None
+    return int(heads or flat.get("num_key_value_heads") or 1), int(flat["global_head_dim"])
+
+
+def _doubled(flat: Mapping[str, Any], layers: int, intermediate: int) -> list[int]:
+    """Widths where layers that read another's cache have twice the MLP (gemma4.py ``use_double_wide_mlp``)."""
+    shared = int(flat.get("num_kv_shared_layers") or 0)
+    if not flat.get("use_double_wide_mlp") or not shared:
+        return []
+    return [intermediate] * (layers - shared) + [2 * intermediate] * shared
+
+
+def searched(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """A searched model's ``block_configs`` as sizes of its layers (vllm/model_executor/models/nemotron_nas.py)."""
+    blocks, heads, hidden = flat.get("block_configs"), flat.get("num_attention_heads"), flat.get("hidden_size")
+    if not isinstance(blocks, list) or not blocks or not isinstance(heads, int) or not isinstance(hidden, int):
+        raise UnknownArchitecture("the configuration has no block_configs")
+    groups, kinds, widths = set(), [], []
+    for block in blocks:
+        attention, mlp = (block.get(name) or {} for name in ("attention", "ffn"))
+        if attention.get("replace_with_linear") or mlp.get("replace_with_linear"):
+            raise UnknownArchitecture("layers of block_configs are replaced by linear ones")
+        kinds.append("shared" if attention.get("no_op") else "full")
+        if not attention.get("no_op"):
+            groups.add(int(attention.get("n_heads_in_group") or 1))
+        width = int(mlp.get("intermediate_size") or 2 * float(mlp.get("ffn_mult") or 0) * hidden / 3)
+        widths.append(0 if mlp.get("no_op") else -(-width // 256) * 256)
+    if len(groups) != 1:
+        raise UnknownArchitecture("layers of block_configs have different numbers of KV heads")
+    return {
+        **flat, "num_key_value_heads": heads // groups.pop(), "layer_types": kinds, "mlp_widths": widths,
+        "intermediate_size": max(widths),
+    }  # fmt: skip
+
+
 def _dense(flat: Mapping[str, Any], layers: int, family: str) -> int:
     """Layers with an ordinary MLP in a model with experts."""
     if family in state_space.FAMILIES:
@@ -245,6 +319,7 @@ def _kinds(flat: Mapping[str, Any], layers: int, family: str) -> tuple[tuple[str
             raise UnknownArchitecture("the order of Mamba and attention layers is not described by the configuration")
         return tuple(words), 0
     known = {"sliding": "sliding", "chunked": "chunked", "linear": "linear", "mamba": "linear", "full": "full"}
+    known["shared"] = "shared"
     kinds = [known.get(word.split("_")[0], "") for word in words]
     if "" in kinds or len(kinds) != layers:
         raise UnknownArchitecture("layer_types of the configuration has layers that the memory model does not know")

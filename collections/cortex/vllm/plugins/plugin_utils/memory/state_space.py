@@ -39,10 +39,11 @@ def kinds(flat: Mapping[str, Any], layers: int, family: str) -> list[str]:
         chosen = set(indexes) if isinstance(indexes, list) else set()
         return ["full" if number in chosen else "linear" for number in range(layers)]
     if family == "NemotronH":
-        words = {"M": "linear", "*": "full", "-": "shared"}
-        return [words.get(sign, "") for sign in str(flat.get("hybrid_override_pattern") or "")]
+        words = {"M": "linear", "*": "full", "-": "shared", "E": "shared"}
+        if flat.get("hybrid_override_pattern"):
+            return [words.get(sign, "") for sign in str(flat["hybrid_override_pattern"])]
     types = flat.get("layer_types") or flat.get("layers_block_type")
-    words = {"mamba": "linear", "attention": "full"}
+    words = {"mamba": "linear", "attention": "full", "moe": "shared", "mlp": "shared"}
     return [words.get(str(word), "") for word in types] if isinstance(types, list) else []
 
 
@@ -95,6 +96,10 @@ def state(flat: Mapping[str, Any], family: str, hidden: int, tensor: int) -> tup
 
 def experts_in(flat: Mapping[str, Any], layers: int, family: str) -> int:
     """Layers whose MLP is one of experts."""
+    if family == "NemotronH":
+        types = flat.get("layers_block_type")
+        listed = types.count("moe") if isinstance(types, list) else 0
+        return str(flat.get("hybrid_override_pattern") or "").count("E") or listed
     if family != "Jamba":
         return layers
     period, offset = int(flat.get("expert_layer_period") or 2), int(flat.get("expert_layer_offset") or 1)

@@ -35,15 +35,22 @@ FAMILIES: dict[str, dict[str, int]] = {
     "Qwen3_5": {**_QWEN2, "depth": 27, "width": 1152, "mlp": 4304},
     "Qwen3_5Moe": {**_QWEN2, "depth": 27, "width": 1152, "mlp": 4304},
     "InternVLChat": {**_CLIP, "merge": 4, "tokens": 3328},
+    "Gemma4": {"depth": 27, "width": 1152, "mlp": 4304, "heads": 16, "matrices": 3, "merge": 9, "tokens": 280},
+    "KimiK25": {"depth": 27, "width": 1152, "mlp": 4304, "heads": 16, "matrices": 2, "merge": 4, "tokens": 4096},
     "DotsOCR": {**_QWEN2, "depth": 42, "width": 1536, "mlp": 4224, "heads": 12, "matrices": 3},
 }
+#: Towers that transformers' own modules make are on every rank, whole (vllm/model_executor/models/gemma4_mm.py).
+WHOLE = frozenset({"Gemma4"})
 #: Share of what tensor parallel saves that three starts had above their cut tower.
 SEEN = 0.2
+#: Vectors of the tower's width that are live at its peak, for each patch: queries and keys that are rotated or
+#: normalized in 32 bits (59 KB a patch were logged for Qwen3's tower), and where neither is done (15 KB for SigLIP).
+ROTATED, STILL = 18, 6
 _NAMES = {
-    "depth": ("depth", "num_hidden_layers"),
-    "width": ("embed_dim", "hidden_size"),
-    "mlp": ("intermediate_size",),
-    "heads": ("num_heads", "num_attention_heads"),
+    "depth": ("depth", "num_hidden_layers", "vt_num_hidden_layers"),
+    "width": ("embed_dim", "hidden_size", "vt_hidden_size"),
+    "mlp": ("intermediate_size", "vt_intermediate_size"),
+    "heads": ("num_heads", "num_attention_heads", "vt_num_attention_heads"),
 }
 
 
@@ -97,7 +104,8 @@ def weights(shape: Shape, tensor: int, element: int, how: Encoding) -> tuple[flo
         return whole, whole * 0.05
     repeated = attention if sizes["heads"] % tensor else 0.0
     least = (repeated + (attention - repeated + mlp) / tensor + rest) * element
-    if shape.config.get("mm_encoder_tp_mode") == "data":
+    alone = shape.family in WHOLE or (shape.family == "KimiK25" and sizes["heads"] % tensor > 0)
+    if alone or shape.config.get("mm_encoder_tp_mode") == "data":
         return whole, whole * 0.05
     if repeated:  # heads that cannot be shared out: only the MLP is cut
         return least, (whole - least) / 4
@@ -118,4 +126,5 @@ def activation(shape: Shape, tokens: int, rows: int, tensor: int, limits: Any = 
     width, mlp = sizes["width"], sizes["mlp"]
     pixels = patches * 14 * 14 * 3 * 2 * 2.0
     outputs = images * sizes["tokens"] * shape.hidden * sizes.get("mergers", 1) * 2 * 2.0
-    return patches * (2 * mlp / tensor + 6 * width) * 2.0 + pixels + outputs
+    live = ROTATED if shape.family.startswith(("Qwen", "DotsOCR", "Kimi", "InternVL")) else STILL
+    return patches * (2 * mlp / tensor + live * width) * 2.0 + pixels + outputs

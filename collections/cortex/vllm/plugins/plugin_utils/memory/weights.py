@@ -14,6 +14,7 @@ QKVParallelLinear), the cache of rotary positions is on every rank (rotary_embed
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from . import state_space, vision
 from .quantization import Encoding, plain
 from .shape import Shape
 
-#: What logs show above the parameters: 0 to 0.5 % (median 0.3 %) in 16 bits, about twice that with kernels that repack.
+#: What logs show above the parameters: 0 to 0.5 % (median 0.3 %) in 16 and 8 bits, more with kernels that repack.
 PLAIN, QUANTIZED = 1.002, 1.006
+#: Parts that stay as they are: norms, and routers of experts.
+_KEPT = frozenset({"norm", "router"})
 #: Buffers of every model (input ids, sampling state).
 BUFFERS = 6 << 20
 
@@ -57,12 +60,16 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
     embedding = math.ceil(shape.vocab / 64) * 64 * shape.hidden / tensor * element
     ends = embedding
     if head and not shape.tied:
-        ends = embedding * 2 if pipeline == 1 else embedding
+        last = embedding * how.parts.get("head", float(element)) / element
+        ends = embedding + last if pipeline == 1 else max(embedding, last)
+    if shape.narrow:
+        words = int(shape.config.get("vocab_size_per_layer_input") or shape.vocab)
+        ends += (words + shape.hidden) * shape.narrow * shape.layers / tensor * element
     if "learned" in shape.traits:
         ends += (shape.positions or 2048) * shape.hidden * element
     rotary = 0 if shape.traits & {"learned", "alibi", "mamba"} else (shape.positions or 32768) * _rotary(shape) * 2
     tower, spread = vision.weights(shape, tensor, element, how)
-    total = (layers + ends + tower) * (QUANTIZED if how.quantized and not how.pads else PLAIN) + rotary + BUFFERS
+    total = (layers + ends + tower) * (QUANTIZED if how.repacks else PLAIN) + rotary + BUFFERS
     return Weights(total, tower, spread + total * (0.01 if not how.quantized else 0.02))
 
 
@@ -70,8 +77,12 @@ def blocks(shape: Shape, how: Encoding, tensor: int) -> float | None:
     """Bytes of all layers on one rank; None when the encoding's size is unknown."""
     if how.linear is None or how.experts is None:
         return None
-    linear, experts, replicated = _blocks(shape, how, tensor)
-    return linear * how.linear + experts * how.experts + replicated * (2 if how.quantized else shape.dtype_bytes)
+    kept = 2.0 if how.quantized else float(shape.dtype_bytes)
+    total = sum(
+        count * (kept if part in _KEPT else how.of(part) if how.quantized else kept)
+        for part, count in parts(shape, how, tensor).items()
+    )
+    return total + absorbed(shape, how, tensor)
 
 
 def from_checkpoint(
@@ -88,6 +99,7 @@ def from_checkpoint(
         return Weights(rough, 0.0, rough * 0.08)
     whole = [per_gpu(shape, item) for item in (how, plain(2))]
     totals = [item.total for item in whole if item is not None]
+    totals += [total + extra for total in totals[:1] for extra in _not_loaded(shape, how)]
     nearest = min(totals, key=lambda total: abs(math.log(max(size, 1) / total)))
     ratio = size / nearest
     if not 0.8 < ratio < 1.6:  # the file is not what the configuration describes: trust the file
@@ -98,6 +110,17 @@ def from_checkpoint(
     return Weights(wanted.total * ratio, wanted.tower * ratio, wanted.total * 0.01)
 
 
+def _not_loaded(shape: Shape, how: Encoding) -> list[float]:
+    """Bytes of layers for multi-token prediction, which lie in the file and are loaded for speculation alone."""
+    number = int(shape.config.get("num_nextn_predict_layers") or shape.config.get("mtp_num_hidden_layers") or 0)
+    if not number:
+        return []
+    one = dataclasses.replace(
+        shape, layers=1, dense_layers=0 if shape.experts else 1, kinds=("full",), vision=None, widths=()
+    )
+    return [number * (blocks(one, item, 1) or 0.0) + number * 4.0 * shape.hidden**2 for item in (how, plain(2))]
+
+
 def _rotary(shape: Shape) -> int:
     flat = shape.config
     width = int(flat.get("qk_rope_head_dim") or shape.head_dim)
@@ -105,44 +128,97 @@ def _rotary(shape: Shape) -> int:
     return int(width * (partial if isinstance(partial, (int, float)) else 1))
 
 
-def _blocks(shape: Shape, how: Encoding, tensor: int) -> tuple[float, float, float]:
-    """Parameters of all layers on one rank: linear, experts, replicated."""
-    flat = shape.config
+def parts(shape: Shape, how: Encoding, tensor: int) -> dict[str, float]:
+    """Parameters of all layers on one rank, by the part of a layer that they are (``modules.PARTS``, ``_KEPT``)."""
+    found: dict[str, float] = {}
     if "mamba" in shape.traits:
-        return _mamba_blocks(shape, tensor)
+        return _mamba_parts(shape, tensor)
     recurrent = shape.kinds.count("linear")
-    linear = _attention(shape, tensor) * (shape.layers - recurrent)
-    replicated = 2.0 * shape.hidden * shape.layers
+    wide = shape.kinds.count("full") if shape.wide_heads else 0
+    without = shape.kinds.count("shared") if "searched" in shape.traits else 0
+    found["attention"] = _attention(shape, tensor) * (shape.layers - recurrent - wide - without)
+    if wide:
+        found["attention"] += _attention(dataclasses.replace(
+            shape, kv_heads=shape.wide_heads, head_dim=shape.wide_dim
+        ), tensor) * wide  # fmt: skip
+    found["norm"] = 2.0 * shape.hidden * shape.layers
     if shape.latent:
-        replicated += _latent_replicated(shape) * shape.layers
+        found["latent"] = _latent_replicated(shape) * shape.layers
     if recurrent:
-        linear += _linear_attention(flat, shape.hidden) / tensor * recurrent
+        found["recurrent"] = _linear_attention(shape.config, shape.hidden) / tensor * recurrent
     matrices = 2 if "plain" in shape.traits else 3
-    linear += matrices * shape.hidden * shape.intermediate / tensor * (shape.dense_layers if shape.experts else 0)
+    each = matrices * shape.hidden / tensor
+    if shape.widths:
+        found["mlp"] = each * sum(shape.widths)
+    else:
+        beside = shape.layers if "beside" in shape.traits else shape.dense_layers  # an MLP beside the experts
+        found["mlp"] = each * shape.intermediate * (beside if shape.experts else shape.layers)
+    if shape.narrow:  # Gemma's inputs of each layer: a gate and a projection, on every rank
+        found["norm"] += 2.0 * shape.hidden * shape.narrow * shape.layers
     if not shape.experts:
-        return linear + matrices * shape.hidden * shape.intermediate / tensor * shape.layers, 0.0, replicated
+        return found
     sparse = shape.layers - shape.dense_layers
     width, hidden = shape.expert_width / tensor, float(shape.hidden)
     if how.pads:
         # Marlin and Triton kernels for MXFP4 want the width in steps of 128 and the hidden size in steps of 256
         # (vllm/model_executor/layers/quantization/mxfp4.py).
         width, hidden = math.ceil(width / 128) * 128.0, math.ceil(hidden / 256) * 256.0
-    linear += 3 * shape.hidden * shape.shared_width / tensor * sparse
-    replicated += shape.hidden * shape.experts * sparse
-    return linear, 3 * hidden * width * shape.experts * sparse, replicated
+    found["shared"] = each * shape.shared_width * sparse
+    found["router"] = shape.hidden * shape.experts * sparse
+    found["experts"] = 3 * hidden * width * shape.experts * sparse
+    return found
 
 
-def _mamba_blocks(shape: Shape, tensor: int) -> tuple[float, float, float]:
+def absorbed(shape: Shape, how: Encoding, tensor: int) -> float:
+    """Copies that MLA makes of its up-projection when it is quantized: both halves in 16 bits.
+
+    vllm/v1/attention/backends/mla/common.py ``process_weights_after_loading`` (``W_UK_T``, ``W_UV``); views of the
+    weights themselves where they are not quantized.
+    """
+    if not shape.latent or how.parts.get("attention", how.linear) == 2.0 or not how.quantized:
+        return 0.0
+    flat = shape.config
+    rank, heads = int(flat.get("kv_lora_rank") or 512), shape.heads / tensor
+    both = int(flat.get("qk_nope_head_dim") or 128) + int(flat.get("v_head_dim") or 128)
+    return rank * heads * both * 2.0 * shape.layers
+
+
+def absorbed_before(shape: Shape, how: Encoding, tensor: int) -> float:
+    """What 0.7 keeps beside that: the products of MLA's matrices, in the weights' own type.
+
+    vllm/attention/backends/mla/utils.py of 0.7 (``W_Q_UK``, ``W_UV_O``, ``W_QR``).
+    """
+    if not shape.latent:
+        return 0.0
+    flat = shape.config
+    rank, heads = int(flat.get("kv_lora_rank") or 512), shape.heads / tensor
+    query = int(flat.get("q_lora_rank") or 0) or shape.hidden
+    products = rank * heads * (query + shape.hidden) * how.of("attention")
+    return (products + query * heads * int(flat.get("qk_rope_head_dim") or 64) * 2.0) * shape.layers
+
+
+def _mamba_parts(shape: Shape, tensor: int) -> dict[str, float]:
     """The same for models with Mamba layers, whose layers differ in what they have."""
+    found: dict[str, float] = {}
+    flat = shape.config
     attention, mamba, neither = (shape.kinds.count(kind) for kind in ("full", "linear", "shared"))
-    mlps = 0 if shape.family in state_space.PURE else neither if shape.family == "NemotronH" else shape.layers
-    linear = attention * _attention(shape, tensor)
-    linear += mamba * state_space.mixer(shape.config, shape.family, shape.hidden) / tensor
-    each = (2 if "plain" in shape.traits else 3) * shape.hidden / tensor
     sparse = shape.layers - shape.dense_layers if shape.experts else 0
-    linear += each * (shape.intermediate * (mlps - sparse) + shape.shared_width * sparse)
-    replicated = shape.hidden * (2.0 * shape.layers + shape.experts * sparse)
-    return linear, each * shape.expert_width * shape.experts * sparse, replicated
+    if shape.family == "NemotronH":
+        mlps = neither  # each of its layers is one thing
+    else:
+        mlps = 0 if shape.family in state_space.PURE else shape.layers
+    found["attention"] = attention * _attention(shape, tensor)
+    found["mixer"] = mamba * state_space.mixer(flat, shape.family, shape.hidden) / tensor
+    matrices = 2 if "plain" in shape.traits else 3
+    each = matrices * shape.hidden / tensor
+    found["mlp"] = each * shape.intermediate * (mlps - sparse)
+    found["shared"] = each * shape.shared_width * sparse
+    found["norm"] = shape.hidden * 2.0 * shape.layers
+    found["router"] = float(shape.hidden * shape.experts * sparse)
+    inner = int(flat.get("moe_latent_size") or 0)  # experts on a narrower vector, its projections on every rank
+    found["latent"] = 2.0 * shape.hidden * inner * sparse
+    found["experts"] = matrices * (inner or shape.hidden) / tensor * shape.expert_width * shape.experts * sparse
+    return found
 
 
 def _attention(shape: Shape, tensor: int) -> float:
@@ -160,8 +236,10 @@ def _attention(shape: Shape, tensor: int) -> float:
 
 
 def _latent_replicated(shape: Shape) -> float:
-    """MLA's down projections are on every rank (vllm/model_executor/models/deepseek_v2.py)."""
-    return shape.hidden * (int(shape.config.get("q_lora_rank") or 0) + shape.latent)
+    """MLA's down projections and the indexer of sparse attention are on every rank (models/deepseek_v2.py)."""
+    query, index = int(shape.config.get("q_lora_rank") or 0), int(shape.config.get("index_head_dim") or 0)
+    heads = int(shape.config.get("index_n_heads") or 0) if index else 0
+    return shape.hidden * (query + shape.latent + index + heads) + query * heads * index
 
 
 def _linear_attention(flat: Mapping[str, Any], hidden: int) -> float:

@@ -136,7 +136,10 @@ def prepare(
     subject = Subject(
         spec, observation, tuple(siblings), ready.image, ready.model, ready.gpus, assigned, release, exact
     )
-    ready.findings += [*gpu_problems, *server_findings(subject)]
+    found = server_findings(subject)
+    # Where the driver does not answer, no GPU is shown: one cause, told once.
+    silent = "gpu.driver" not in spec.accept and any(item.code == "gpu.driver" for item in found)
+    ready.findings += [item for item in gpu_problems if not (silent and item.code == "gpu.absent")] + found
     ready.asks_packages = packages.asks(subject)
     if server.problem:
         path = f"{options.state_dir}/{spec.name}/state.json"

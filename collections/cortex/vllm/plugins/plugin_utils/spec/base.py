@@ -8,12 +8,24 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 from .._pydantic import BeforeValidator, Field, PrivateAttr, field_serializer, field_validator, model_validator
 from ..findings import CODE, FindingsError
 from ..gpu_selection import GpuSelection, parse
-from .parts import SYSTEM_PATHS, Held, Log, Mount, Part, Secrets, Ulimit, public_environment
+from .parts import (
+    SYSTEM_PATHS,
+    Held,
+    Log,
+    Mount,
+    Part,
+    Secrets,
+    Ulimit,
+    holds_secret,
+    looks_secret,
+    public_environment,
+)
 from .values import Image, Name, Number, Path, Problem, Problems, Seconds, Size, Text, texts
 
 #: Places inside the container that belong to the collection.
@@ -30,6 +42,15 @@ GIB = 1 << 30
 #: is written, so a wide limit costs nothing.
 SHM_SIZE_CPU = 2 * GIB
 SHM_SIZE_GPU = 16 * GIB
+
+
+#: The last number of a user or group (moby/sys/user, maxID).
+_LAST_ID = (1 << 31) - 1
+#: Limits that engines know (docker/go-units ulimit.go).
+ULIMITS = (
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "rttime", "sigpending", "stack",
+)  # fmt: skip
 
 
 def _gpus(value: Any) -> GpuSelection:
@@ -141,18 +162,39 @@ class Declaration(Part):
                     raise Problem("is the collection's own label", "Choose another prefix", at=(key,))
                 if not isinstance(item, str):
                     raise Problem("is not text", "Quote it", at=(key,))
+                if looks_secret(key) or holds_secret(item):
+                    raise Problem(
+                        "would stand in the container's labels for everybody to read",
+                        "Leave it out, or write it below secrets.env",
+                        code="security.secret-in-env",
+                        at=(key,),
+                    )
         return value
 
     @field_validator("user", mode="before")
     @classmethod
     def _numeric_user(cls, value: Any) -> Any:
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-            return None if value is None else str(value)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            value = str(value)
         parts = value.split(":") if isinstance(value, str) else []
         if not parts or len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
             raise Problem(
                 "is not numeric; the host cannot know the names inside of an image", 'Write "uid" or "uid:gid", quoted'
             )
+        if any(int(part) > _LAST_ID for part in parts):
+            raise Problem("has a number that no engine takes", f"Write numbers up to {_LAST_ID}")
+        return value
+
+    @field_validator("ulimits")
+    @classmethod
+    def _limits(cls, value: dict[str, Ulimit] | None) -> dict[str, Ulimit] | None:
+        for key in value or ():
+            if key not in ULIMITS:
+                near = difflib.get_close_matches(key, ULIMITS, 1)
+                fix = f"Write {near[0] if near else ', '.join(ULIMITS)}"
+                raise Problem("is not a limit of the kernel", fix, at=(key,))
         return value
 
     @field_validator("cap_add")
@@ -190,6 +232,23 @@ class Declaration(Part):
             raise Problems(problems)
         return value
 
+    @field_validator("network")
+    @classmethod
+    def _no_borrowed_network(cls, value: str) -> str:
+        if value.partition(":")[0] in ("container", "ns"):
+            raise Problem("borrows the network of something that may be gone", "Write bridge, host or a network's name")
+        return value
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> Declaration:
+        if self.networks and self.network in ("host", "none"):
+            raise Problem(
+                f"cannot be joined by a container on network {self.network}",
+                "Delete networks, or write network: bridge",
+                at=("networks",),
+            )
+        return self
+
     @model_validator(mode="after")
     def _hold_has_a_reason(self) -> Declaration:
         if self.state == "held" and self.held is None:
@@ -211,6 +270,10 @@ class Declaration(Part):
     def origin(self, *location: Any) -> Any:
         """What the person wrote there, with its file and line where ansible-core tagged it. None for secrets."""
         return None if self._place is None else self._place.owner(location).origin(location)
+
+    def pointed(self, field: str | None) -> Any:
+        """The same for a field that is named by its path, as findings do."""
+        return None if self._place is None or not field else self._place.pointed(field)
 
     @property
     def container_name(self) -> str:

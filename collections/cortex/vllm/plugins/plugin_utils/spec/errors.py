@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._pydantic import BaseModel, ValidationError
 from ..findings import Finding
-from .parts import looks_secret
+from .parts import holds_secret, looks_secret
 from .server import ServerSpec, argument_name
 from .values import Problem, Problems
 
@@ -65,6 +66,7 @@ _WORDS: dict[str, tuple[str, str | None]] = {
     "literal_error": ("is not one of the choices", "Write {expected}"),
     "greater_than": ("is too small", "Write a number above {gt}"),
     "greater_than_equal": ("is too small", "Write {ge} or more"),
+    "too_short": ("is empty", "Write a value, or leave the field out"),
     "less_than": ("is too large", "Write a number below {lt}"),
     "less_than_equal": ("is too large", "Write {le} or less"),
 }
@@ -117,9 +119,18 @@ class Place:
             if isinstance(found, Mapping):
                 name = next((key for key in found if str(key) == part), None)
             found = inner
+        if isinstance(found, str) and holds_secret(found):
+            return None
         if found is None or isinstance(found, bool):
             return name  # true, false and null carry no line; their key does
         return next((key for key in found if key != "name"), None) if isinstance(found, Mapping) else found
+
+    def pointed(self, field: str) -> Any:
+        """What stands at a field that a finding names by its path, in the declaration or in the defaults behind it."""
+        if self.root and field.startswith(self.root):
+            words = re.findall(r"\[(\d+)\]|([^.\[\]]+)", field[len(self.root) :])
+            return self.origin(tuple(int(index) if index else word for index, word in words))
+        return None if self.above is None else self.above.pointed(field)
 
     def finding(
         self, location: tuple[Any, ...], message: str, fix: str | None, code: str = "spec.value", origin: Any = _ABSENT
@@ -189,7 +200,7 @@ def _unknown(location: tuple[Any, ...], model: type[BaseModel] | None, place: Pl
     fields = list(model.model_fields) if model is not None else []
     key = _key_as_written(place.owner(location).written, location)
     top = len(location) == 1
-    synonym = _SYNONYMS.get(name) if top and model is not None else None
+    synonym = _SYNONYMS.get(name.lower().replace("-", "_")) if top and model is not None else None
     if synonym and (synonym.split(".")[0].split(" ")[0] in fields):
         fix = f"Write {synonym}"
     elif top and model is ServerSpec and is_engine_argument(name):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._pydantic import ValidationError, require
-from ..findings import Finding, FindingsError, errors
+from ..findings import Finding, FindingsError, errors, located
 from .across import check
 from .collectives import Nccl
 from .container import ContainerSpec
@@ -52,7 +52,7 @@ def load(
             specs.append(spec)
     # Of two declarations with one name, only the first is compared with the others.
     findings += check(list({spec.name: spec for spec in reversed(specs)}.values()), root=root)
-    refused = _unique(errors(findings))
+    refused = _unique(located(errors(findings), specs))
     if refused:
         raise FindingsError(refused)
     return sorted(specs, key=lambda spec: spec.name)

@@ -10,10 +10,23 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from .._pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from .values import Address, Integer, Name, Path, Problem, Problems, Seconds, Text, env_name, number_not_bool
+from .values import (
+    Address,
+    Integer,
+    Name,
+    Path,
+    Problem,
+    Problems,
+    Seconds,
+    Text,
+    absolute,
+    env_name,
+    number_not_bool,
+)
 
 #: What a person sets with a field of its own.
 FIELDS_OF_SECRETS = {"VLLM_API_KEY": "secrets.api_key", "HF_TOKEN": "secrets.hf_token"}
@@ -28,6 +41,8 @@ RESERVED_ENV = {
 _SECRET_NAME = re.compile(
     r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|SECRETS|CREDENTIALS|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY)(_|$)"
 )
+#: Addresses as ``http://user:password@proxy``, and tokens as the Hub gives them (``hf_`` and 34 letters).
+_SECRET_VALUE = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s:]*:[^/@\s]+@|^hf_[A-Za-z0-9]{30,}$", re.IGNORECASE)
 #: ``[address:][port:]container_port``; IPv6 addresses stand in brackets.
 _PORT = re.compile(r"(?:(?P<address>\[[^]]+\]|[^:]*[^:\d][^:]*):)?(?:(?P<port>\d+):)?(?P<inner>\d+)")
 
@@ -51,13 +66,27 @@ SYSTEM_PATHS = (
 
 def looks_secret(name: str) -> bool:
     """Whether a name says that its value is a secret: its value is then never shown."""
-    return bool(_SECRET_NAME.search(name.upper().replace("-", "_")))
+    return bool(_SECRET_NAME.search(re.sub(r"[.-]", "_", name.upper())))
+
+
+def holds_secret(value: str) -> bool:
+    """Whether a value is one by its form: an address with a password in it, or a token of the Hub."""
+    return bool(_SECRET_VALUE.search(value))
 
 
 class Part(BaseModel):
     """What all models of a declaration share: nothing unknown, nothing changed later, no input in messages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=False)
+
+
+def _of(field: str, reader: Callable[[Any], Any], value: Any) -> Any:
+    """Read the value of one field of a mapping that is not validated yet."""
+    try:
+        return reader(value)
+    except Problem as problem:
+        problem.at = (field, *problem.at)
+        raise
 
 
 class Mount(Part):
@@ -84,6 +113,8 @@ class Mount(Part):
             source = value.get("source")
             if isinstance(source, str) and "/" in source and not source.startswith("/"):
                 raise Problem(f"{source!r} is not an absolute path", "Write the path from /", at=("source",))
+            if isinstance(source, str) and source.startswith("/"):  # as the engine writes it: no difference later
+                value["source"] = _of("source", absolute, source)
         return value
 
     @property
@@ -126,7 +157,15 @@ class Ulimit(Part):
     @classmethod
     def _one_number(cls, value: Any) -> Any:
         number_not_bool(value)
+        if isinstance(value, str) and value.count(":") == 1:  # as docker run writes it
+            value = dict(zip(("soft", "hard"), value.split(":"), strict=True))
         return {"soft": value, "hard": value} if isinstance(value, (int, str)) else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Ulimit:
+        if self.hard != -1 and (self.soft == -1 or self.soft > self.hard):
+            raise Problem(f"is above hard ({self.hard})", "Write soft: as hard, or less", at=("soft",))
+        return self
 
 
 class Log(Part):
@@ -162,7 +201,15 @@ class Secrets(Part):
     @field_validator("api_key", "hf_token", mode="before")
     @classmethod
     def _one_line(cls, value: Any) -> Any:
-        return _secret(value)
+        value = _secret(value)
+        # Both travel in the header of a request (RFC 9110 5.5), where vLLM and the Hub compare them as they come.
+        if value is not None and not re.fullmatch(r"[!-~](?:[ -~]*[!-~])?", value):
+            raise Problem(
+                "cannot be sent in the header of a request: it has a line break, a space at an end, or a character "
+                "beyond ASCII in it",
+                "Write printable ASCII in one line",
+            )
+        return value
 
     @field_validator("env", mode="before")
     @classmethod
@@ -318,7 +365,7 @@ def public_environment(value: Any) -> Any:
             continue
         if key in RESERVED_ENV:
             problems.append(Problem(f"is set by the collection: {RESERVED_ENV[key]}", "Delete it", at=(key,)))
-        elif key in fields or looks_secret(key):
+        elif key in fields or looks_secret(key) or (isinstance(value[key], str) and holds_secret(value[key])):
             field = fields.get(key, f"secrets.env.{key}")
             problems.append(
                 Problem(

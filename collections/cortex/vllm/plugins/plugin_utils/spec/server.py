@@ -232,7 +232,7 @@ class ServerSpec(Declaration):
         "options. The same declaration holds for all of them; parallel sizes are those of the whole.",
     )
     entrypoint: Texts | None = Field(
-        default=None, description="Program that takes the arguments. Default: the image's."
+        default=None, min_length=1, description="Program that takes the arguments. Default: the image's."
     )
     restart_when_hung: bool = Field(
         default=False, description="Whether a server that runs but gives no token any more is restarted."
@@ -264,6 +264,9 @@ class ServerSpec(Declaration):
     def _model(cls, value: str) -> str:
         if value.startswith(("~", "./", "../")):
             raise Problem(f"{value!r} is a relative path", "Write the path from /")
+        hub = re.match(r"https://(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)", value)
+        if hub:
+            raise Problem(f"{value!r} is an address, not an id", f"Write {hub[1]}")
         if not value.startswith("/") and not _HUB_ID.match(value):
             raise Problem(
                 f"{value!r} is neither an id on the Hub nor a path from /", "Write organisation/name, or /path"

@@ -26,6 +26,14 @@ NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 #: POSIX names of environment variables (Base Definitions, chapter 8.1); lower case exists in practice (http_proxy).
 ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
+#: What lies beside the servers' directories in the collection's state directory (docs/contract.md).
+OWN_NAMES = frozenset(("collectives.json", "fetch", "images", "images.json", "incoming", "locks", "models", "work"))
+#: An image reference, part by part (distribution/reference regexp.go): host, path, tag, digest.
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(rf"(?:{_HOST}(?::[0-9]+)?/)?{_PART}(?:/{_PART})*(?::\w[\w.-]{{0,127}})?", re.ASCII)
+_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*:[0-9a-fA-F]{32,}")
+
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$", re.IGNORECASE)
 _DURATION = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?$")
@@ -107,7 +115,9 @@ def number_not_bool(value: Any) -> Any:
 
 def text(value: Any) -> Any:
     """Text that somebody wrote without quotes comes as a number: YAML has already changed it (``0123``, ``1.10``)."""
-    if isinstance(value, bool) or (isinstance(value, (int, float)) and not isinstance(value, str)):
+    if isinstance(value, float):  # 1.10 is 1.1 by now, and 1e10 something else
+        raise Problem("is a number, not text", "Quote what you wrote")
+    if isinstance(value, bool) or (isinstance(value, int) and not isinstance(value, str)):
         raise Problem(
             f"is a {'boolean' if isinstance(value, bool) else 'number'}, not text", f'Quote it: "{str(value).lower()}"'
         )
@@ -161,7 +171,7 @@ def name(value: Any) -> Any:
             raise Problem(
                 f"{value!r} cannot be a name", "Use letters, digits, hyphens, underscores and dots, 63 at most"
             )
-        if value in ("locks", "images.json") or value.endswith((".new", ".kept")):
+        if value in OWN_NAMES or value.endswith((".new", ".kept")):
             raise Problem(f"{value!r} is kept for the collection's own use", "Choose another name")
     return value
 
@@ -181,6 +191,13 @@ def image(value: Any) -> Any:
         if repository != repository.lower() and not re.match(r"^[^/]*[.:][^/]*/[^A-Z]*$", repository):
             raise Problem(
                 "has capital letters in its repository, which no engine accepts", f"Write {repository.lower()}"
+            )
+        rest, at, digest = value.partition("@")
+        if at and not _DIGEST.fullmatch(digest):
+            raise Problem("has no digest after its @", "Write sha256: and its 64 hexadecimal digits, or leave it out")
+        if not _REFERENCE.fullmatch(rest) and not _DIGEST.fullmatch(value):
+            raise Problem(
+                f"{value!r} is not an image reference", "Write [registry/]repository[:tag], or an id as sha256:…"
             )
     return value
 

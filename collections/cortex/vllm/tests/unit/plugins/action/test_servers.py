@@ -17,6 +17,7 @@ pytest.importorskip("httpx")
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 from ansible_collections.cortex.vllm.plugins.action import container, server, servers
+from ansible_collections.cortex.vllm.plugins.plugin_utils import _action
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding
 from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import (
     FakePlan,
@@ -509,3 +510,54 @@ def test_container_goes_the_same_way(play: t.Any, plans: t.Any) -> None:
 
     assert given[0][0][0].kind == "container"
     assert result["container"]["action"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"state_dir": "relative/dir"}, "state_dir: 'relative/dir' is not an absolute path. Write the path from /."),
+        ({"state_dir": ""}, "state_dir: '' is not an absolute path"),
+        ({"timeout": -1}, "timeout: is -1"),
+        ({"timeout": 0}, "timeout: is 0"),
+        ({"docker_host": "localhost"}, "Write unix:///var/run/docker.sock, or tcp://host:port."),
+        ({"docker_host": "/run/docker.sock"}, "Write unix:///run/docker.sock."),
+        ({"follow": [{}]}, "follow: entry 0 is not what a task returns as `pending`"),
+        ({"timeout": "soon"}, "unable to convert to float"),
+        ({"only": {"a": "b"}}, "unable to convert to list"),
+    ],
+)
+def test_options_that_cannot_work(play: t.Any, plans: t.Any, options: dict[str, t.Any], words: str) -> None:
+    plans(NOTHING)
+    played = play(servers, [], servers=CHAT, **options)
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+    assert words in str(caught.value) and "<class" not in str(caught.value)
+    assert played.steps == []
+
+
+def test_an_image_that_would_have_been_fetched_is_no_second_fault(play: t.Any, plans: t.Any) -> None:
+    wrong = Finding("gpu.absent", "error", "this host shows no GPU", server="chat")
+    plans(FakePlan([ServerPlan("chat", "create", "absent", findings=[wrong])], needs={"images": ["a/b:1"]}))
+    with pytest.raises(AnsibleActionFail) as caught:
+        play(servers, [observed()], servers=CHAT).run()
+    assert "no GPU" in str(caught.value) and "a/b:1" not in str(caught.value)
+
+
+def test_check_mode_tells_which_image_it_could_not_look_at(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("chat", "create", "absent")], needs={"images": ["a/b:1"]}))
+    played = play(servers, [observed()], servers=CHAT, check_mode=True)
+    played.run()
+    assert any("image a/b:1 is not here: it is fetched first" in line for line in played.shown)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        ("pyenv: python3.13: command not found\n\nIt exists in:\n  3.13\n", "/shims/python3 does not run"),
+        ("Traceback (most recent call last):\nSyntaxError: invalid syntax", "SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_python_that_does_not_run_is_named(stderr: str, words: str) -> None:
+    answer = {"msg": "No start of json char found", "module_stdout": "", "module_stderr": stderr, "rc": 127}
+    said = _action._remote_text(answer, "/shims/python3")
+    assert words in said and ("ansible_python_interpreter" in said) == ("Traceback" not in stderr)

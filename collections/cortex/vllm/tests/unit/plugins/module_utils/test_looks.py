@@ -74,6 +74,11 @@ def test_a_published_port_names_its_container(proc):
     assert found["7000"]["container"] == "other" and found["7001"] is None
 
 
+def test_addresses_of_this_host():
+    asked = ["127.0.0.1", "0.0.0.0", None, "203.0.113.9", "127.0.0.1", "no address"]
+    assert ports.ours(asked) == {"127.0.0.1": True, "0.0.0.0": True, "203.0.113.9": False}
+
+
 def test_no_proc_means_no_holders(tmp_path):
     assert ports.look([{"address": "127.0.0.1", "port": 1}], [], str(tmp_path / "none")) == {"1": None}
 

@@ -18,6 +18,7 @@ from ansible_collections.cortex.vllm.plugins.plugin_utils.checks import (
     memory,
     model,
     paths,
+    refused,
 )
 from ansible_collections.cortex.vllm.plugins.plugin_utils.checks import ports as port_checks
 from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.host_double import GPUS, Host, image_entry, server
@@ -145,6 +146,34 @@ def test_paths(entry, expected):
     found = list(paths.check(one))
     assert said(found) == expected
     assert all(item.field == "vllm_servers[chat].mounts[1].source" for item in found)
+
+
+def test_devices_are_looked_for():
+    one = subject({"devices": ["/dev/null", "/dev/nope"]}, {"paths": {"/dev/nope": {"exists": False}}})
+    (found,) = paths.check(one)
+    assert (found.code, found.field) == ("path.missing", "vllm_servers[chat].devices[1]") and "driver" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer", "expected"),
+    [
+        ({}, {"addresses": {"127.0.0.1": True}, "host": {"cpus": 1}}, []),
+        ({"bind": "203.0.113.9", "secrets": {"api_key": "k"}}, {}, []),
+        ({"bind": "203.0.113.9", "secrets": {"api_key": "k"}}, {"addresses": {"203.0.113.9": False}},
+         [("port.address", "bind")]),
+        ({"network": "lan"}, {"networks": {"lan": True}}, []),
+        ({"network": "lan"}, {"networks": {"lan": False}}, [("engine.network", "network")]),
+        ({"networks": ["a", "b"]}, {"networks": {"a": True, "b": False}}, [("engine.network", "networks[1]")]),
+        ({"cpus": 2.5}, {"host": {"cpus": 2}}, [("engine.cpus", "cpus")]),
+        ({"cpus": 2}, {"host": {"cpus": 2}}, []),
+    ],
+)  # fmt: skip
+def test_what_the_engine_would_refuse(fields, answer, expected):
+    found = list(refused.check(subject(fields, answer)))
+    assert [(item.code, item.field) for item in found] == [
+        (code, f"vllm_servers[chat].{field}") for code, field in expected
+    ]
+    assert all(item.severity == "error" and item.fix for item in found)
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,11 @@ def test_gpus_of_all_spellings():
 def test_an_empty_answer_is_readable():
     seen = observation.Observation.parse({"schema": 1, "gpus": None, "containers": None})
     assert seen.devices == [] and seen.containers == () and seen.container("x") is None
+
+
+def test_networks_and_devices_are_asked_for_where_somebody_must_have_made_them():
+    plain = spec.load({"chat": server(network="host")})
+    assert "networks" not in observation.query(plain, "/state")
+    named = spec.load({"chat": server(network="lan", networks=["lan", "wan"], devices=["/dev/x"])})
+    request = observation.query(named, "/state")
+    assert request["networks"] == ["lan", "wan"] and request["paths"][-1] == "/dev/x"

@@ -638,9 +638,7 @@ def test_docker_gives_it_once_it_is_verified(host):
     assert order["verified_restart_policy"]["Name"] == "unless-stopped"
 
 
-@pytest.mark.parametrize(
-    ("engine", "action"), [("docker", "update"), ("podman", "replace")], ids=["docker", "podman"]
-)
+@pytest.mark.parametrize(("engine", "action"), [("docker", "update"), ("podman", "replace")], ids=["docker", "podman"])
 def test_limits_change_in_place_where_the_engine_can(host, engine, action):
     host.engine["name"] = engine
     host.converge({"chat": server(memory="8g")})

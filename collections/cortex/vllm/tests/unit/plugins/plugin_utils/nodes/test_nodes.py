@@ -113,9 +113,7 @@ def test_data_parallel(balancing: str, hosts: int, data: int, expected: Any, ser
 
 @pytest.mark.parametrize("version", ["0.6.6.post1", "0.10.2"])
 def test_ray_where_the_release_has_no_way_of_its_own(version: str) -> None:
-    one, two = (
-        rendered(declared(host, engine_args={"tensor_parallel_size": 4}), version) for host in ("gpu1", "gpu2")
-    )
+    one, two = (rendered(declared(host, engine_args={"tensor_parallel_size": 4}), version) for host in ("gpu1", "gpu2"))
     assert option(one.argv, "--distributed-executor-backend") == "ray" and "--nnodes" not in one.argv
     (script,) = [file["content"] for file in one.files if file["path"] == "launch.sh"]
     assert "\nray start --head --port 29" in script and "--node-ip-address 10.0.0.1" in script

@@ -79,9 +79,7 @@ def test_the_body() -> None:
         {"Name": "memlock", "Soft": -1, "Hard": -1},
         {"Name": "stack", "Soft": 67108864, "Hard": 67108864},
     ]
-    assert config["DeviceRequests"] == [
-        {"Driver": "nvidia", "Count": 0, "DeviceIDs": [GPU], "Capabilities": [["gpu"]]}
-    ]
+    assert config["DeviceRequests"] == [{"Driver": "nvidia", "Count": 0, "DeviceIDs": [GPU], "Capabilities": [["gpu"]]}]
     assert not {"Memory", "NanoCpus", "Devices", "Binds"} & set(config)
     assert "User" not in body and made.user == {"uid": 0, "gid": 0}
     assert made.container_name == "cortex-vllm-chat" and made.gpu_locks == [GPU]

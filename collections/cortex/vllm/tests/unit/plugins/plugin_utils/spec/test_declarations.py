@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("pydantic")
 
 from ansible_collections.cortex.vllm.plugins.plugin_utils import spec
-from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import FindingsError
+from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError, located
 
 BASE: dict[str, Any] = {"image": "vllm/vllm-openai:v0.32.0", "model": "Qwen/Qwen3-0.6B"}
 
@@ -240,6 +240,20 @@ def test_origin_and_place_of_values() -> None:
     assert copy.origin("engine_args", "dtype") is dtype
     bare = spec.ServerSpec.model_validate({**BASE, "name": "x"})
     assert bare.where("env", "A") == "vllm_servers[x].env.A" and bare.origin("env") is None
+
+
+def test_the_path_of_a_field_leads_back_to_what_was_written() -> None:
+    mounts, gpus = ["/srv/a"], [0, 1]
+    defaults = {"mounts": mounts, "engine_args": {"--max-model-len": "5"}}
+    (one,) = spec.load({"chat": {"image": "a/b", "model": "/m", "gpus": gpus, "secrets": {"api_key": "k"}}}, defaults)
+    assert one.pointed("vllm_servers[chat].gpus") is gpus
+    assert one.pointed("vllm_server_defaults.mounts[0].source") is mounts[0]
+    assert one.pointed("vllm_server_defaults.engine_args.max_model_len") == "5"
+    assert one.pointed("vllm_servers[chat].secrets.api_key") is None
+    assert one.pointed("plan") is None
+    field = "vllm_servers[chat].gpus"
+    found = [Finding("gpu.absent", "error", "x", field=field, server=name) for name in (None, "chat")]
+    assert [item.origin for item in located(found, [one])] == [None, gpus]
 
 
 def test_load_container_refuses() -> None:

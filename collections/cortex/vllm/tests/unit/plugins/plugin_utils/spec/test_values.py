@@ -42,9 +42,16 @@ class TaggedInt(int):
         (values.duration, 5, 5),
         (values.name, "chat-2.b_C", "chat-2.b_C"),
         (values.image, "vllm/vllm-openai:v0.32.0", "vllm/vllm-openai:v0.32.0"),
-        (values.image, "Registry.Example:5000/team/vllm@sha256:ab", "Registry.Example:5000/team/vllm@sha256:ab"),
+        (
+            values.image,
+            f"Registry.Example:5000/team/vllm@sha256:{16 * 'abcd'}",
+            f"Registry.Example:5000/team/vllm@sha256:{16 * 'abcd'}",
+        ),
         (values.image, "sha256:0123", "sha256:0123"),
         (values.image, "local/vllm:V1", "local/vllm:V1"),
+        (values.image, "localhost:5000/a_b/c--d__e.f:x", "localhost:5000/a_b/c--d__e.f:x"),
+        (values.image, "[::1]:5000/vllm", "[::1]:5000/vllm"),
+        (values.image, f"vllm/vllm-openai:v1@sha256:{64 * 'a'}", f"vllm/vllm-openai:v1@sha256:{64 * 'a'}"),
         (values.address, "localhost", "127.0.0.1"),
         (values.address, "[::1]", "::1"),
         (values.address, "0:0:0:0:0:0:0:1", "::1"),
@@ -78,6 +85,15 @@ def test_read(read: Callable[[Any], Any], written: Any, value: Any) -> None:
         (values.image, "https://r/x", "is an address, not an image reference"),
         (values.image, "a b", "has a space in it"),
         (values.image, "vllm/VLLM:v1", "capital letters"),
+        *(
+            (values.image, wrong, "is not an image reference")
+            for wrong in ("/a", "a:", "a:b:c", "-rm", "vllm/ö:1", "a//b")
+        ),
+        (values.image, "vllm/vllm-openai@sha256:abc", "has no digest after its @"),
+        *(
+            (values.name, taken, "kept for the collection")
+            for taken in ("images", "work", "models", "fetch", "incoming", "collectives.json")
+        ),
         (values.address, "eth0", "is not an IP address"),
         (values.absolute, "x/y", "is not an absolute path"),
         (values.absolute, "/x/../y", "has .. in it"),
