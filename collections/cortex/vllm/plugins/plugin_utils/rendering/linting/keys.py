@@ -32,10 +32,11 @@ _WITH_OPTIONS = "0.11"
 
 def check(subject: Subject) -> Findings:
     """One pass over the declared options that a class reads."""
-    for option, known in subject.release.keys.items():
-        values = subject.inner(option)
-        if values:
-            yield from _keys(subject, option, known, values)
+    for name in subject.values:
+        flag = subject.release.flag(name)
+        known = subject.release.keys.get(flag.dest) if flag is not None and flag.kind == "json" else None
+        if flag is not None and known is not None:
+            yield from _keys(subject, flag.dest, known, subject.inner(name))
     yield from _limits(subject)
 
 
