@@ -35,6 +35,7 @@ TITLES = {
     "image": "What is in the image",
     "host": "Host and container",
     "server": "Processes that died, starts that took too long",
+    "areas": "Which part of the code it came out of",
 }
 
 HEAD = """# What the diagnosis knows
@@ -44,8 +45,9 @@ HEAD = """# What the diagnosis knows
 A log and an exit state become a cause, the lines it rests on, an explanation and what to change: by
 `cortex.vllm.diagnose`, after every failed start, and in `cortex.vllm.ready`. The reader
 
-- takes off what carried the log: docker and kubectl timestamps, compose, journald, JSON drivers, colours, Ray,
-  torch's rank prefixes;
+- takes off what carried the log: docker and kubectl timestamps, compose, journald, JSON drivers and formatters,
+  colours, Ray, torch's rank prefixes; a prefix that nobody has named is learned from the log, and a whole log on one
+  line is taken apart;
 - judges the last start that is in it, and says what became of the one before;
 - follows exceptions through the wrappers around them to the first true one, whichever process wrote it;
 - tells requests that failed, warnings that alarm and tracebacks that were survived from the end of a server.
@@ -60,7 +62,8 @@ engine says so, `memory.oom-killed`.
 {count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may vary.
 A code is explained in [troubleshooting.md](troubleshooting.md); several rules share one. A *general* rule counts only
 when no telling one fits, one *by place* goes by the file that raised the error alone, and a *consequence* counts only
-when nothing else is known.
+when nothing else is known. The rows of the last section know no words: they name the part of the code that an error
+came out of, and quote it.
 """
 
 
@@ -93,7 +96,7 @@ def rows(concern: str) -> Iterator[str]:
         field = f" Field: `{rule.field}`." if rule.field else ""
         cells = (
             f"`{rule.code}`{strength}{stage}",
-            f"`{seen(rule.pattern.pattern)}`",
+            f"`{seen((rule.within or rule.pattern).pattern)}`",
             plain(rule.message),
             plain(rule.why),
             plain(rule.fix) + field,

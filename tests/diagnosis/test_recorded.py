@@ -81,3 +81,23 @@ def test_a_container_that_was_restarted_is_judged_by_its_last_start(name):
 def test_docker_compose_with_time_and_colours(name):
     carried = [f"\x1b[33mvllm-1  | \x1b[0m2026-11-22T12:00:00.000000001Z {line}\r" for line in lines(name)]
     assert said(carried, EXPECTED[name].get("exit")) == expected(name)
+
+
+#: What uvicorn writes goes to stderr, what vLLM's processes log to stdout: ``docker logs`` keeps them apart.
+UVICORN = (
+    "INFO:     Started",
+    "INFO:     Waiting",
+    "INFO:     Application",
+    "INFO:     Shutting",
+    "INFO:     Finished",
+)
+
+
+@pytest.mark.parametrize("name", ["lifecycle-rank-hangs", "lifecycle-enginekill", "lifecycle-workerkill"])
+def test_stderr_put_below_stdout_tells_the_same(name):
+    """Readiness then stands below the error that ended the server."""
+    out = [line for line in lines(name) if not line.startswith(UVICORN)]
+    error = [line for line in lines(name) if line.startswith(UVICORN)]
+    assert error
+    assert said([*out, *error], EXPECTED[name].get("exit")) == expected(name)
+    assert said([*error, *out], EXPECTED[name].get("exit")) == expected(name)

@@ -73,6 +73,7 @@ def test_a_rank_that_hangs_ends_the_server_after_the_declared_time(host: Host) -
         assert time.monotonic() - begin < 120
         time.sleep(0.5)
     log = docker_log()
+    print(log)  # for who reads a failure: pytest shows it
     assert "RPC call to" in log and "timed out" in log
     from ansible_collections.cortex.vllm.plugins.plugin_utils import diagnosis
 
@@ -124,8 +125,12 @@ def measure(host: Host, folder: pathlib.Path, **options: Any) -> dict[str, Any]:
 
 
 def docker_log() -> str:
-    done = subprocess.run(["docker", "logs", CONTAINER], capture_output=True, text=True, errors="replace", check=True)
-    return done.stdout + done.stderr
+    """Both streams as they were written: readiness is said on the one, errors on the other."""
+    done = subprocess.run(
+        ["docker", "logs", CONTAINER], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        check=True,
+    )  # fmt: skip
+    return done.stdout
 
 
 STOP_WORKER = """

@@ -21,7 +21,8 @@ LARGE = (".safetensors", ".bin", ".onnx", ".gguf")
 class Hub:
     """Repositories in memory. ``cut``: file names whose transfer breaks off in the middle; ``asked``: what came."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """``tls``: lets the server speak it (`authority.Authority.over_tls`)."""
         self.repositories, self.gated, self.tokens = {}, set(), set()
         self.cut, self.asked, self.seen_arguments = set(), [], set()
         hub = self
@@ -39,11 +40,14 @@ class Hub:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.scheme = "https" if tls else "http"
+        if tls:
+            tls(self.server)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property
     def url(self):
-        return "http://127.0.0.1:{}".format(self.server.server_address[1])
+        return "{}://127.0.0.1:{}".format(self.scheme, self.server.server_address[1])
 
     def publish(self, model, files, commit, revisions=("main",)):
         entry = self.repositories.setdefault(model, {"commits": {}, "refs": {}})

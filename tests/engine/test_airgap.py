@@ -10,6 +10,7 @@ import base64
 import json
 import pathlib
 import shutil
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -35,8 +36,10 @@ def run(*command, **more):
 class Registry:
     """Debian's docker-registry on loopback, with or without a password."""
 
-    def __init__(self, folder, locked):
-        self.folder, self.host = folder, f"127.0.0.1:{free_port()}"
+    def __init__(self, folder, locked, address="127.0.0.1", tls=None):
+        """``tls``: certificate and key."""
+        self.folder, self.host = folder, f"{address}:{free_port()}"
+        self.url = f"{'https' if tls else 'http'}://{self.host}"
         folder.mkdir()
         (folder / "htpasswd").write_text(HTPASSWD)
         config = {
@@ -45,6 +48,8 @@ class Registry:
             "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
             "http": {"addr": self.host},
         }
+        if tls:
+            config["http"]["tls"] = dict(zip(("certificate", "key"), tls, strict=True))
         if locked:
             config["auth"] = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
         (folder / "config.yml").write_text(json.dumps(config))
@@ -60,7 +65,8 @@ class Registry:
 
     def answers(self):
         try:
-            urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2).close()
+            context = ssl._create_unverified_context()
+            urllib.request.urlopen(f"{self.url}/v2/", timeout=2, context=context).close()
         except urllib.error.HTTPError as problem:
             return problem.code == 401
         except OSError:

@@ -93,12 +93,13 @@ class Host:
          "nvidia-open-570 linux-headers-generic nvidia-persistenced nvidia-fabricmanager-570 nvidia-container-toolkit"
          " docker.io iptables python3-docker systemd-timesyncd"),
         ("rhel-9", {"host_driver_source": "vendor", "host_engine_source": "vendor", "host_nvswitch": True},
-         "nvidia-driver-cuda kmod-nvidia-open-dkms kernel-devel-5.14.0-570.el9.x86_64 kernel-headers"
+         "nvidia-driver-cuda kmod-nvidia-open-dkms kernel-devel kernel-headers dkms"
          " nvidia-persistenced nvidia-fabricmanager nvidia-container-toolkit docker-ce docker-ce-cli containerd.io"
-         " python3-docker chrony"),
-        ("rhel-9", {"host_gpu": False, "host_engine": "podman"}, "podman nftables python3-docker chrony"),
+         " python3-docker chrony python3-dnf-plugin-versionlock"),
+        ("rhel-9", {"host_gpu": False, "host_engine": "podman"}, "podman nftables python3-docker chrony"
+         " python3-dnf-plugin-versionlock"),
         ("rhel-9", {"host_manage": dict.fromkeys(["driver", "toolkit", "persistence", "time"], False),
-                    "host_engine": "podman"}, "podman nftables python3-docker"),
+                    "host_engine": "podman", "host_hold": False}, "podman nftables python3-docker"),
     ],
 )  # fmt: skip
 def test_packages(system, variables, packages):
@@ -143,6 +144,24 @@ def test_an_exact_version_is_asked_for_in_each_familys_way():
 def test_what_is_there_in_the_right_version_is_not_missing(have, missing):
     host = Host("debian-13", have, host_driver_source="vendor", host_driver_version="580.95.05")
     assert ("nvidia-open" in host["host__missing"]) is missing
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        ("ii kernel-devel 5.14.0-570.el9", False),
+        ("ii kernel-devel 5.14.0-570.el9\nii kernel-devel 5.14.0-611.el9", False),
+        ("ii kernel-devel 5.14.0-611.el9\nii kernel-devel 5.14.0-570.el9", False),
+        ("ii kernel-devel 5.14.0-570.12.1.el9", True),
+        ("ii kernel-devel 5.14.0-611.el9", True),
+        ("", True),
+    ],
+)
+def test_headers_of_red_hat_are_those_of_the_kernel_that_runs(listed, missing):
+    host = Host("rhel-9", host_driver_source="vendor", host__listed={"stdout": listed})
+    host.variables["host__installed"] = host["host__read_packages"]
+    assert ("kernel-devel" in host["host__missing"]) is missing
+    assert ("kernel-devel-5.14.0-570.el9" in host["host__specified"]) is missing
 
 
 def test_repositories():
@@ -269,3 +288,21 @@ def test_module_parameters_that_wait_for_a_reboot(given, wanted, pending):
     params = {"content": base64.b64encode(given.encode()).decode()}
     host = Host("debian-13", host_module_parameters=wanted, host__params=params)
     assert len(host["host__parameters_pending"]) == pending
+
+
+@pytest.mark.parametrize(("engine", "place"), [("docker", "/etc/docker"), ("podman", "/etc/containers")])
+def test_registries_of_a_private_ca_and_a_proxy(engine, place):
+    """The CA where the engine looks for it, at once; the proxy for its service, which root alone reads."""
+    proxy = 'http://user:p%40ss"word@proxy:3128'
+    host = Host(
+        "debian-12", host_engine=engine, host_registry_cas={"registry.local:5000": "-----BEGIN\nx\n\n"},
+        host_engine_environment={"HTTPS_PROXY": proxy, "NO_PROXY": "registry.local,10.0.0.0/8"},
+    )  # fmt: skip
+    files = {entry["path"]: entry for entry in host["host__early_files"]}
+    authority = files[f"{place}/certs.d/registry.local:5000/ca.crt"]
+    assert (authority["content"], authority["effect"]) == ("-----BEGIN\nx\n", "none")
+    unit = files[f"/etc/systemd/system/{engine}.service.d/cortex-vllm-environment.conf"]
+    assert (unit["mode"], unit["effect"]) == ("0600", "engine")
+    assert 'Environment="HTTPS_PROXY=http://user:p%%40ss\\"word@proxy:3128"\n' in unit["content"]
+    none = [entry["path"] for entry in Host("debian-12")["host__early_files"]]
+    assert not [path for path in none if "certs.d" in path or "environment" in path]

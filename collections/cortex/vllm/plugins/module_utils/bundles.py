@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tarfile
 
 from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, longjob, model_files
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
@@ -45,9 +46,10 @@ def stock(request, params):
     """What of the wanted is here, and what a bundle has: reads only.
 
     ``images``: references; ``models``: ``{key, model, revision, hub_cache}``, a path for a model that is none of the
-    Hub; ``bundle``: a directory, or None; ``place``: what is to be placed here (`placing.needs`).
+    Hub; ``bundle``: a directory, or None; ``place``: what is to be placed here (`placing.needs`);
+    ``archive``: a tar of images.
     """
-    answer = {"images": {}, "models": {}, "bundle": None, "place": None}
+    answer = {"images": {}, "models": {}, "bundle": None, "place": None, "archive": None}
     engine = Engine(params) if request.get("images") else None
     try:
         for ref in request.get("images") or []:
@@ -66,6 +68,8 @@ def stock(request, params):
         answer["models"][entry["key"]] = found
     if request.get("bundle"):
         answer["bundle"] = _bundle(request["bundle"], request.get("plain"))
+    if request.get("archive"):
+        answer["archive"] = _archive(request["archive"])
     if request.get("place"):
         from ansible_collections.cortex.vllm.plugins.module_utils import placing
 
@@ -80,6 +84,22 @@ def _image(found):
         "id": found["Id"], "tags": found.get("RepoTags") or [], "digests": found.get("RepoDigests") or [],
         "architecture": found.get("Architecture"), "size": found.get("Size") or 0,
     }  # fmt: skip
+
+
+def _archive(path):
+    """``{"size", "listing": text of its manifest.json or None, "problem"}`` of a tar of images. Reads no layer."""
+    answer = {"size": 0, "listing": None, "problem": None}
+    try:
+        answer["size"] = os.stat(path).st_size
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                name = member.name[2:] if member.name.startswith("./") else member.name
+                if name == MANIFEST and member.isfile() and member.size < 16 * 2**20:
+                    answer["listing"] = archive.extractfile(member).read().decode("utf-8", "replace")
+                    break
+    except (OSError, EOFError, tarfile.TarError) as exc:
+        answer["problem"] = getattr(exc, "strerror", None) or str(exc)
+    return answer
 
 
 def _bundle(top, plain=False):

@@ -16,8 +16,10 @@ import mmap
 import os
 import re
 import struct
+import sys
 
 from ansible_collections.cortex.vllm.plugins.module_utils import weights
+from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import opened
 from ansible_collections.cortex.vllm.plugins.module_utils.weights import Damaged
 
 # vLLM takes any width of the numbers (model_loader/gguf_loader.py _get_all_gguf_files, 0.20 … 0.23).
@@ -115,6 +117,9 @@ def read(stream, size):
     if not 1 <= version <= 3:
         fix = "convert the model again with a current llama.cpp"
         raise Damaged("gguf-invalid", "has GGUF version {0}; 1 to 3 are known".format(version), fix)
+    if (order == "<") != (sys.byteorder == "little"):
+        text = "is of a {0}-endian machine, which the loader does not turn".format("big" if order == ">" else "little")
+        raise Damaged("gguf-invalid", text, "turn it (gguf_convert_endian.py of llama.cpp), or fetch the usual file")
     if size < 24:
         raise Damaged("weights-corrupt", "ends inside its head: {0} bytes".format(size))
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -150,9 +155,9 @@ def _content(reader, wide):
         total = -(-elements // block) * length if block else 0
         found[name] = (label, total, elements)
         end = max(end, offset + total)
-    alignment = values.get("general.alignment") or 32
-    if not isinstance(alignment, int):
-        raise ValueError("has no number as its alignment")
+    alignment = values.get("general.alignment", 32)
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+        raise ValueError("has an alignment of {0}, which is no power of two".format(alignment))
     start = -(-reader.at // alignment) * alignment
     return {"values": values, "tensors": found, "end": start + end if found else reader.at}
 
@@ -199,7 +204,20 @@ def look(notes, path):
             notes.add("shard-missing", text, shard, "put all shards beside it, named -00001-of-{0:05d}".format(count))
         if not values:
             values = found["values"]
+    if values and not totals.count:  # a first shard may have none
+        notes.add("weights-corrupt", "{0} holds no tensor".format(os.path.basename(path)), path, weights.AGAIN)
     return totals, facts(notes, path, values, totals) if values else None
+
+
+def is_gguf(path):
+    """Whether vLLM takes a file for GGUF: by its suffix, else by its first bytes (gguf_utils.py check_gguf_file)."""
+    if path.endswith(".gguf"):
+        return True
+    try:
+        with opened(path) as stream:
+            return stream.read(4) == b"GGUF"
+    except (OSError, ValueError):
+        return False
 
 
 def facts(notes, path, values, totals):

@@ -17,6 +17,7 @@ import os
 import re
 
 from ansible_collections.cortex.vllm.plugins.module_utils import locks
+from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import NOWHERE, Irregular, opened
 
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 # utils/_validators.py validate_repo_id: these characters, at most one slash, 96 characters, no "--" and no "..".
@@ -64,10 +65,14 @@ def read_ref(folder, revision):
     if path is None:
         return None, None
     try:
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             text = stream.read(4096).decode("utf-8", "replace")
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except Irregular:
         return None, None
+    except OSError as exc:
+        if exc.errno in NOWHERE:
+            return None, None
+        raise
     return (text.strip() if COMMIT.match(text.strip()) else None), text
 
 
@@ -127,12 +132,12 @@ def resolve(notes, model, revision, cache):
         at = folder
         while at != "/" and not os.path.exists(at):
             at = os.path.dirname(at)
-        if not os.access(at, os.X_OK | os.R_OK):
+        if os.path.isdir(at) and not os.access(at, os.X_OK | os.R_OK):
             raise PermissionError(13, "Permission denied", at)
-        notes.add(
-            "absent", "{0} is not in the hub cache {1}".format(model, cache), folder,
-            "fetch it into that cache, or correct the name or hub_cache",
-        )  # fmt: skip
+        similar, fix = _similar(cache, folder), "fetch it into that cache, or correct the name or hub_cache"
+        if similar:
+            fix = "the cache has it as {0}: names differ by their case too".format(similar)
+        notes.add("absent", "{0} is not in the hub cache {1}".format(model, cache), folder, fix)
         return folder, None, None
     if COMMIT.match(revision):
         commit, text = revision, None
@@ -151,10 +156,12 @@ def resolve(notes, model, revision, cache):
     if snapshot and os.path.isdir(snapshot):
         return folder, snapshot, commit
     if text is None or COMMIT.match(revision):
-        notes.add(
-            "revision-absent", "revision {0} of {1} is not in {2}".format(revision, model, cache), folder,
-            "{0}; fetch the revision, or name one of these".format(known(folder)),
-        )  # fmt: skip
+        fix = "{0}; fetch the revision, or name one of these".format(known(folder))
+        full = [name for name in snapshots(folder) if len(revision) >= 4 and name.startswith(revision.lower())]
+        if full and full[0] != revision:
+            fix = "write all 40 digits of the commit, in small letters: {0}".format(full[0])
+        text = "revision {0} of {1} is not in {2}".format(revision, model, cache)
+        notes.add("revision-absent", text, folder, fix)
     elif commit:
         notes.add(
             "snapshot-missing", "refs/{0} of {1} names {2}, and there is no such snapshot".format(
@@ -163,6 +170,16 @@ def resolve(notes, model, revision, cache):
             os.path.join(folder, "snapshots"), "{0}; fetch it again, or name one of these".format(known(folder)),
         )  # fmt: skip
     return folder, None, commit
+
+
+def _similar(cache, folder):
+    """The id of a repository of the cache whose name differs by nothing but the case; None when there is none."""
+    name = os.path.basename(folder)
+    try:
+        found = [entry for entry in os.listdir(cache) if entry.lower() == name.lower() and entry != name]
+    except OSError:
+        return None
+    return found[0][len("models--") :].replace("--", "/", 1) if found else None
 
 
 def check_downloads(notes, cache, folder):

@@ -47,6 +47,59 @@ def may_open(entry, uid, gids):
     return bits & need == need
 
 
+def links(root, stats, same):
+    """``[{"path", "target", "kind", "files"}]``: links that a container which is shown ``root`` alone does not follow.
+
+    ``same``: the container sees ``root`` under the same path, so that a link that begins with a slash may lead into it.
+    One entry for each directory that is led to; ``target`` is the first file's.
+    """
+    found, known = {}, {}
+    for kind, path, _facts in stats:
+        left = _leaves(root, path, same, known)
+        if left is None:
+            continue
+        key = (kind, os.path.dirname(left))
+        if key in found:
+            found[key]["files"] += 1
+        elif len(found) < MOST:
+            found[key] = {"path": path, "target": left, "kind": kind, "files": 1}
+    return list(found.values())
+
+
+def _leaves(root, path, same, known):
+    """Where the way from ``root`` to ``path`` leaves it, as an absolute path; None when it stays inside."""
+    if path != root and not path.startswith(root.rstrip("/") + "/"):
+        return None
+    todo, at, hops = path[len(root) :].split("/")[::-1], [], 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        here = os.path.join(root, *(at + [part]))
+        if part == "..":
+            if not at:
+                return os.path.normpath(os.path.join(root, "..", *reversed(todo)))
+            at.pop()
+            continue
+        if here not in known:
+            known[here] = os.readlink(here) if os.path.islink(here) else None
+        text = known[here]
+        if text is None:
+            at.append(part)
+            continue
+        hops += 1
+        if hops > 40:
+            return None
+        rest = text.split("/")[::-1]
+        if text.startswith("/"):
+            inside = text == root or text.startswith(root.rstrip("/") + "/")
+            if not (same and inside):
+                return os.path.normpath(os.path.join(text, *reversed(todo)))
+            at, rest = [], text[len(root) :].split("/")[::-1]
+        todo += rest
+    return None
+
+
 def place(path):
     """``{"type", "source", "free", "total", "read_only"}`` of the file system that ``path`` is on."""
     found = {"type": None, "source": None, "free": None, "total": None, "read_only": False}

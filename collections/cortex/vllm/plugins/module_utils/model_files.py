@@ -22,9 +22,17 @@ from ansible_collections.cortex.vllm.plugins.module_utils import (
     model_parts,
     weights,
 )
-from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import AGAIN, Notes, problem
+from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import (
+    AGAIN,
+    NOWHERE,
+    Irregular,
+    Notes,
+    opened,
+    problem,
+)  # fmt: skip
 
 # What is asked of a place. A draft has no tokenizer of its own to be asked for, a tokenizer no weights, and so on.
+SNAPSHOT = re.compile(r"(?P<repository>.*/models--[^/]+)/snapshots/[0-9a-f]{40}\Z")
 ROLES = ("model", "draft", "tokenizer", "config", "generation", "adapter", "file")
 
 
@@ -33,7 +41,8 @@ def _answer():
         "status": "complete", "format": None, "path": None, "commit": None, "bytes": 0, "files": 0, "config": None,
         "tokenizer": False, "tokenizer_kind": None,
         "tokenizer_copy": None, "chat_template": False, "tensors": None, "gguf": None, "code": None,
-        "adapter": None, "multimodal": False, "pooling": False, "access": [], "place": None, "problems": [],
+        "adapter": None, "multimodal": False, "pooling": False, "access": [], "links": [], "place": None,
+        "problems": [],
     }  # fmt: skip
 
 
@@ -45,16 +54,17 @@ def look(model, revision=None, cache=None, role="model", needs_tokenizer=True):
     ``needs_tokenizer``: False when the server takes another tokenizer, or none.
     """
     answer, notes = _answer(), Notes()
+    one = Look(answer, notes, role, needs_tokenizer)
     try:
-        Look(answer, notes, role, needs_tokenizer).run(model, revision or "main", cache)
+        one.run(model, revision or "main", cache)
+        answer["links"] = model_access.links(one.root, notes.stats, os.path.isabs(model)) if one.root else []
     except OSError as exc:
-        path = exc.filename or model
-        notes.problems.append(
-            problem(
-                "unreadable", "{0}: {1}".format(path, exc.strerror or exc), path,
-                "make it readable for the user of the task",
-            )
-        )  # fmt: skip
+        path = str(exc.filename or model)
+        text = "{0}: {1}".format(path if len(path) < 500 else path[:500] + "…", exc.strerror or exc)
+        code, fix = "unreadable", "make it readable for the user of the task"
+        if exc.errno in NOWHERE:
+            code, fix = "absent", "correct the path or copy the model there"
+        notes.problems.append(problem(code, text, path, fix))
     except ValueError as exc:  # a NUL in a path, a name that is not UTF-8
         notes.add("absent", "{0!r} is no usable path: {1}".format(model, exc), None, "correct it")
     answer["problems"] = notes.problems
@@ -93,6 +103,8 @@ class Look:
     def __init__(self, answer, notes, role, needs_tokenizer):
         self.answer, self.notes, self.role = answer, notes, role
         self.needs_tokenizer = needs_tokenizer and role in ("model", "tokenizer")
+        # What a container is shown of the place: see rendering/mounts.py.
+        self.root = None
 
     def run(self, model, revision, cache):
         if os.path.isabs(model):
@@ -104,6 +116,11 @@ class Look:
 
     def local(self, path):
         self.answer["path"] = path
+        shown = os.path.normpath(path)
+        snapshot = SNAPSHOT.match(shown)
+        self.root = snapshot.group("repository") if snapshot else shown
+        if not os.path.isdir(shown):
+            self.root = os.path.dirname(shown) if shown.endswith(".gguf") else None
         if self.notes.stat("directory" if os.path.isdir(path) else "file", path) is None:
             if os.path.islink(path):
                 text = "{0} is a link to {1}, which does not exist".format(path, os.readlink(path))
@@ -114,7 +131,7 @@ class Look:
             self.single(path)
         elif os.path.isdir(path):
             self.directory(path)
-        elif path.endswith(".gguf"):
+        elif gguf_files.is_gguf(path):
             self.gguf(path)
         else:
             self.notes.add(
@@ -128,9 +145,12 @@ class Look:
         if os.path.isdir(path):
             self.notes.add("file-missing", "{0} is a directory".format(path), path, "name the file itself")
             return
-        with open(path, "rb") as stream:
-            if not stream.read(1):
-                self.notes.add("file-invalid", "{0} is empty".format(path), path, "write it again")
+        try:
+            with opened(path) as stream:
+                if not stream.read(1):
+                    self.notes.add("file-invalid", "{0} is empty".format(path), path, "write it again")
+        except Irregular as exc:
+            self.notes.add("file-invalid", "{0} cannot be read: {1}".format(path, exc), path, "name the file itself")
         self.answer.update(files=1, bytes=os.path.getsize(path))
 
     def hub(self, model, revision, cache):
@@ -142,7 +162,7 @@ class Look:
                 "write org/name, or an absolute path",
             )  # fmt: skip
             return
-        self.answer["path"] = hub_cache.folder_of(cache, name)
+        self.answer["path"], self.root = hub_cache.folder_of(cache, name), cache
         folder, snapshot, commit = hub_cache.resolve(self.notes, name, revision, cache)
         if snapshot is None:
             return
@@ -183,6 +203,8 @@ class Look:
             format="gguf", files=totals.files, bytes=totals.bytes, tensors=totals.facts(), gguf=facts, path=path
         )
         at = folder or os.path.dirname(path)
+        if not path.endswith(".gguf"):  # of a file with another name a container sees the file alone
+            at = ""
         if not os.access(at, os.R_OK | os.X_OK):
             return
         beside = model_parts.Folder(self.notes, at)
@@ -217,7 +239,7 @@ class Look:
         if role == "config":
             model_parts.remote_code(folder, self.answer, config, None)
             return None
-        if not folder.names:
+        if not self.model_like(folder):
             return None
         self.weights(folder)
         said = model_parts.tokenizer(folder, self.answer, "error" if self.needs_tokenizer else None)
@@ -233,6 +255,13 @@ class Look:
                 "run the download again",
             )  # fmt: skip
         return None
+
+    @staticmethod
+    def model_like(folder):
+        """Whether it is worth asking what a model lacks: a place without configuration and weights is none."""
+        if "config.json" in folder.names or "params.json" in folder.names:
+            return True
+        return any(name.endswith((".safetensors", ".safetensors.index.json", ".bin")) for name in folder.names)
 
     def configuration(self, folder):
         """config.json; in Mistral's own format params.json stands for it."""
@@ -251,6 +280,9 @@ class Look:
             text, fix = "has no config.json, but GGUF files", "write the path of the .gguf file (of a split one any)"
         else:
             text, fix = "has no config.json", "give the directory that holds config.json and the weights"
+            deeper = model_parts.holding(folder, ("config.json", "params.json", "adapter_config.json"))
+            if deeper:
+                fix += "; there is one in {0}".format(", ".join(deeper))
         self.notes.add("absent", "{0} {1}".format(folder.path, text), folder.path, fix)
         return None
 

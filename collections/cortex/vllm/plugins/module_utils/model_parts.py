@@ -13,7 +13,14 @@ import os
 import re
 
 from ansible_collections.cortex.vllm.plugins.module_utils import weights
-from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import AGAIN, gone
+from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import (
+    AGAIN,
+    LFS_POINTER,
+    LFS_PULL,
+    Irregular,
+    gone,
+    opened,
+)  # fmt: skip
 
 # What a tokenizer is loaded from, the kinds in the order in which a look names them. A kind is there when all files of
 # one of its alternatives are (transformers: vocab_files_names of each class; vllm/tokenizers/mistral.py).
@@ -57,6 +64,15 @@ class Folder:
         return os.path.join(self.path, name)
 
 
+def holding(folder, wanted):
+    """Names of the directories below, at most eight, that have one of the files ``wanted``: the right place, maybe."""
+    found = []
+    for name in sorted(folder.names)[:1000]:
+        if any(os.path.isfile(os.path.join(folder.at(name), file)) for file in wanted):
+            found.append(name)
+    return found[:8]
+
+
 def config(folder, severity="error"):
     """The parsed config.json, or None."""
     if "config.json" not in folder.names:
@@ -94,16 +110,21 @@ def _tokenizer_files(folder, kind):
     notes = folder.notes
     for name in sorted(folder.names):
         path = folder.at(name)
-        if name in ("tokenizer.json", "tekken.json", "vocab.json", "merges.txt") or name.endswith((".model", ".spm")):
+        known = name in ("tokenizer.json", "tekken.json", "vocab.json", "merges.txt")
+        if known or name.endswith((".model", ".spm")) or TIKTOKEN.match(name):
             if not os.path.exists(path):
                 if kind is not None:  # without any kind the whole tokenizer is missing, which is said once
                     notes.add("tokenizer-invalid", gone(path), path, AGAIN)
                 continue
-            with open(path, "rb") as stream:
-                head = stream.read(len(weights.LFS_POINTER))
-            if head == weights.LFS_POINTER:
-                notes.add("pointer-file", "{0} is a Git LFS pointer, not the file itself".format(name), path,
-                          "run `git lfs pull` in the repository it was cloned from")  # fmt: skip
+            try:
+                with opened(path) as stream:
+                    head = stream.read(len(LFS_POINTER))
+            except Irregular as exc:
+                notes.add("tokenizer-invalid", "{0} cannot be read: {1}".format(name, exc), path, AGAIN)
+                continue
+            if head == LFS_POINTER:
+                text = "{0} is a Git LFS pointer, not the file itself".format(name)
+                notes.add("pointer-file", text, path, LFS_PULL)
             elif not head:
                 notes.add("tokenizer-invalid", "{0} is empty".format(name), path, AGAIN)
             elif name in ("tokenizer.json", "tekken.json", "vocab.json"):
@@ -198,8 +219,12 @@ def remote_code(folder, answer, found, tokenizer_config):
                       "fetch the *.py files of the model too")  # fmt: skip
             continue
         notes.stat("file", path)
-        with open(path, "rb") as stream:
-            text = stream.read(4 * 1024 * 1024).decode("utf-8", "replace")
+        try:
+            with opened(path) as stream:
+                text = stream.read(4 * 1024 * 1024).decode("utf-8", "replace")
+        except Irregular as exc:
+            notes.add("code-missing", "{0} cannot be read: {1}".format(name, exc), path, AGAIN)
+            continue
         # transformers follows relative imports (dynamic_module_utils.py get_relative_imports).
         waiting += [next(part for part in match if part) + ".py" for match in _IMPORT.findall(text)]
     classes = (found or {}).get("auto_map")
@@ -268,13 +293,14 @@ def adapter(folder, answer):
     notes = folder.notes
     path = folder.at("adapter_config.json")
     if "adapter_config.json" not in folder:
-        notes.add("absent", "there is no adapter_config.json in {0}, so no LoRA adapter".format(folder.path), path,
-                  "give the directory of the adapter")  # fmt: skip
+        deeper = holding(folder, ("adapter_config.json",))
+        fix = "give the directory of the adapter" + ("; there are some in " + ", ".join(deeper) if deeper else "")
+        notes.add("absent", "there is no adapter_config.json in {0}, so no LoRA adapter".format(folder.path), path, fix)
         return
     notes.stat("config", path)
     said = notes.json(path, "adapter-invalid") or {}
     rank = said.get("r")
-    if said and not (isinstance(rank, int) and rank > 0):
+    if said and not (type(rank) is int and rank > 0):
         notes.add("adapter-invalid", "adapter_config.json names no rank r", path, AGAIN)
     totals = None
     for name, check in (
@@ -285,8 +311,15 @@ def adapter(folder, answer):
             totals = weights.files(notes, folder.path, [name], {}, check)
             break
     if totals is None:
+        fix = AGAIN
+        parts = sorted(name for name in folder.names if name.startswith("adapter_model-"))
+        deeper = holding(folder, ("adapter_model.safetensors", "adapter_model.bin"))
+        if parts:
+            fix = "vLLM reads one file alone: merge {0} and its like into adapter_model.safetensors".format(parts[0])
+        elif deeper:
+            fix = "give the directory that has both files; there are weights in {0}".format(", ".join(deeper))
         notes.add("weights-missing", "there is no adapter_model.safetensors in {0}".format(folder.path), folder.path,
-                  AGAIN)  # fmt: skip
+                  fix)  # fmt: skip
     else:
         answer.update(bytes=totals.bytes, files=totals.files, tensors=totals.facts())
     answer["adapter"] = {

@@ -13,12 +13,30 @@ seen can be compared (a truncated and a garbled weight file read the same in its
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 
 AGAIN = "download the model again into this place"
 # Larger JSON files are indexes of shards and tokenizers; a config.json has some kilobytes.
 LARGEST_JSON = 64 * 1024 * 1024
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_PULL = "run `git lfs pull` in the repository it was cloned from"
+# A name that leads nowhere: nothing there, a file on the way, links in a circle, longer than the system takes.
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+class Irregular(ValueError):
+    """A pipe, a socket, a device or a directory where a file should be."""
+
+
+def opened(path):
+    """A stream of a regular file; anything else raises `Irregular`, and no pipe is waited for. Raises `OSError`."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise Irregular("it is a directory" if stat.S_ISDIR(mode) else "it is no regular file (a pipe, socket, device)")
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
 
 
 def problem(code, message, path, fix, severity="error"):
@@ -60,8 +78,10 @@ class Notes:
         """Remember who may open ``path``; None when it leads nowhere."""
         try:
             found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as exc:
+            if exc.errno in NOWHERE:
+                return None
+            raise
         self.stats.append((kind, path, found))
         return found
 
@@ -69,8 +89,12 @@ class Notes:
         """The content of a JSON file of the given kind, or None and a problem."""
         name = os.path.basename(path)
         try:
-            with open(path, "rb") as stream:
+            with opened(path) as stream:
                 raw = stream.read(LARGEST_JSON + 1)
+            if raw.startswith(LFS_POINTER):
+                text = "{0} is a Git LFS pointer, not the file itself".format(name)
+                self.add("pointer-file", text, path, LFS_PULL, severity)
+                return None
             if len(raw) > LARGEST_JSON:
                 raise ValueError("larger than {0} MiB".format(LARGEST_JSON >> 20))
             if not raw.strip(b"\0 \n\r\t"):
@@ -79,12 +103,12 @@ class Notes:
             if isinstance(found, kind):
                 return found
             text = "not an object" if kind is dict else "of another kind"
-        except FileNotFoundError:
-            self.add(code, gone(path), path, fix, severity)
-            return None
         except (ValueError, RecursionError) as exc:
             text = str(exc)
         except OSError as exc:
+            if exc.errno in NOWHERE:
+                self.add(code, gone(path), path, fix, severity)
+                return None
             self.problems.append(unreadable(path, exc))
             return None
         self.add(code, "{0} is damaged: {1}".format(name, text), path, fix, severity)

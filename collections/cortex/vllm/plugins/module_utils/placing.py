@@ -103,11 +103,16 @@ def _id(engine, ref):
 
 def image_id(engine, entry, known):
     """The id under which the engine has an image of a bundle, or None."""
-    noted = [ident for ident, facts in known.items() if entry["sha256"] in ((facts or {}).get("archives") or [])]
+    noted = [ident for ident, facts in known.items() if _mark(entry) in ((facts or {}).get("archives") or [])]
     for ident in [entry["id"]] + noted:
         if _id(engine, ident):
             return ident
     return None
+
+
+def _mark(entry):
+    """What is noted of where an image came from: its file's sha256, or of one among several in a tar its own id."""
+    return entry.get("mark") or entry["sha256"]
 
 
 def receive(request):
@@ -165,6 +170,8 @@ class _Placing:
         self.request, self.params, self.note = request, params, note
         self.state_dir = request.get("state_dir") or longjob.DEFAULT_STATE_DIR
         self.damaged, self.done, self.unsound = [], [], []
+        # Of tars that this job loaded: what the engine called their images.
+        self.loaded = {}
         self.renew = set(request.get("renew") or [])
 
     def run(self):
@@ -267,6 +274,8 @@ class _Placing:
         engine = Engine(dict(self.params, timeout=3600))
         try:
             ident = image_id(engine, entry, state.load_images(self.state_dir))
+            if ident is None and entry.get("mark") and entry.get("label") in self.loaded:
+                ident = self._named(engine, entry)  # it came with the one before it
             if ident is None:
                 ident = self._load(engine, entry)
             if ident is None:
@@ -277,7 +286,7 @@ class _Placing:
                     self._did("image {0}: named {1}".format(entry["key"], tag))
         finally:
             engine.close()
-        state.note_origin(self.state_dir, ident, entry.get("names") or [], entry["sha256"])
+        state.note_origin(self.state_dir, ident, entry.get("names") or [], _mark(entry))
 
     def _load(self, engine, entry):
         own = part_path(entry["sha256"], self.state_dir)
@@ -289,16 +298,14 @@ class _Placing:
             )
             return None
         self.note.begin("proving image " + entry["key"])
-        if not self._sound(source, entry):
+        if entry["sha256"] and not self._sound(source, entry):  # of a plain tar nobody may have told it
             self.damaged.append({"file": label, "why": "has another content"})
             if source == own:
                 os.unlink(own)
             return None
         self.note.begin("loading image " + entry["key"])
-        loaded = engine.load(hashing.read(source, self.note.add))
-        ident = _id(engine, entry["id"]) or next(
-            (found for found in (_id(engine, ref) for ref in loaded) if found), None
-        )
+        loaded = self.loaded[label] = engine.load(hashing.read(source, self.note.add))
+        ident = self._named(engine, entry)
         if ident is None:
             raise hashing.Damaged(
                 "the engine loaded {0} and named no image: {1}".format(label, ", ".join(loaded) or "nothing")
@@ -308,3 +315,10 @@ class _Placing:
         self._did("image {0}: loaded".format(entry["key"]))
         self.note.finish()
         return ident
+
+    def _named(self, engine, entry):
+        """The id that the engine gave an image of a file that was loaded: some count it in another way."""
+        loaded = self.loaded[entry.get("label") or entry["key"]]
+        own = [tag for tag in entry.get("tags") or [] if tag in loaded]
+        refs = [entry["id"]] + own + (loaded if not own else [])
+        return next((found for found in (_id(engine, ref) for ref in refs) if found), None)

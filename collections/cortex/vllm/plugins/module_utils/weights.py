@@ -18,11 +18,19 @@ import re
 import struct
 import zipfile
 
-from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import AGAIN, gone, problem, unreadable
+from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import (
+    AGAIN,
+    LFS_POINTER,
+    LFS_PULL,
+    Irregular,
+    gone,
+    opened,
+    problem,
+    unreadable,
+)  # fmt: skip
 
 # safetensors refuses larger headers itself (MAX_HEADER_SIZE in its Rust source).
 MAX_HEADER = 100_000_000
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # Bits of one element (safetensors src/tensor.rs, 0.3 … 0.7).
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
@@ -56,16 +64,18 @@ def examine(notes, path, check):
             notes.problems.append(missing(path))
             return 0, None
         size = found.st_size
-        with open(path, "rb") as stream:
+        with opened(path) as stream:
             if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                fix = "run `git lfs pull` in the repository it was cloned from"
-                raise Damaged("pointer-file", "is a Git LFS pointer, not the file itself", fix)
+                raise Damaged("pointer-file", "is a Git LFS pointer, not the file itself", LFS_PULL)
             stream.seek(0)
             if size == 0:
                 raise Damaged("weights-corrupt", "is empty")
             return size, check(stream, size)
     except OSError as exc:
         notes.problems.append(unreadable(path, exc))
+    except Irregular as exc:
+        text = "{0} cannot be read: {1}".format(os.path.basename(path), exc)
+        notes.add("weights-corrupt", text, path, "put the file itself there")
     except Damaged as exc:
         notes.add(exc.code, "{0} {1}".format(os.path.basename(path), exc.text), path, exc.fix)
     return size, None
@@ -84,7 +94,7 @@ def check_safetensors(stream, size):
     raw = stream.read(length)
     try:
         tensors, end = _tensors(json.loads(raw.decode("utf-8")))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as exc:
         raise Damaged("weights-corrupt", "has a damaged header ({0})".format(exc))
     wanted = 8 + length + end
     if size < wanted:
@@ -104,6 +114,9 @@ def _tensors(header):
         elements = 1
         for extent in entry["shape"]:
             elements *= extent
+        # JSON has true, 4.0 and -4 too; the library takes none of them.
+        if any(type(number) is not int or number < 0 for number in [begin, end] + entry["shape"]):
+            raise ValueError("{0} has a shape or place that is no number".format(name))
         dtype = entry["dtype"]
         bits = BITS.get(dtype)
         if bits is not None and (elements * bits + 7) // 8 != end - begin:
@@ -195,15 +208,18 @@ class Totals:
 
 def files(notes, folder, wanted, listed, check):
     """`Totals` of the weight files ``wanted``; ``listed``: what the index says is in each."""
-    totals, lost = Totals(), {}
+    totals, lost, sound = Totals(), {}, bool(wanted)
     for name in sorted(wanted):
         path = os.path.join(folder, name)
         size, tensors = examine(notes, path, check)
         totals.add(size, tensors)
+        sound = sound and tensors is not None
         if tensors:
             absent = [tensor for tensor in listed.get(name, ()) if tensor not in tensors]
             if absent:
                 lost[name] = absent
+    if check is check_safetensors:
+        _judge(notes, folder, totals, sound)
     for name, absent in lost.items():
         notes.add(
             "tensor-missing", "{0} lacks {1} tensors that the index places there, {2} among them".format(
@@ -212,3 +228,17 @@ def files(notes, folder, wanted, listed, check):
             os.path.join(folder, name), "the file is of another revision than the index; download both again",
         )  # fmt: skip
     return totals
+
+
+def _judge(notes, folder, totals, sound):
+    """What no file by itself tells: nothing in any of them, and types that the library does not have."""
+    if sound and not totals.count:
+        notes.add("weights-corrupt", "the weight files in {0} hold no tensor".format(folder), folder, AGAIN)
+    strange = sorted(dtype for dtype in totals.dtypes if dtype not in BITS)
+    if strange:
+        notes.add(
+            "weights-corrupt", "the weights have tensors of the type {0}, unknown to safetensors 0.7".format(
+                ", ".join(strange[:3])
+            ),
+            folder, "see whether the image has a newer safetensors, or fetch the model in another form", "warning",
+        )  # fmt: skip

@@ -265,6 +265,18 @@ access:
       mode: "0644"
       path: /srv/models/x/model.safetensors
       files: 4
+links:
+  description:
+    - Links that leave the model's directory or cache, one entry for each directory that they lead to. A container that
+      is shown nothing but the directory or cache does not find their targets.
+  type: list
+  elements: dict
+  returned: always
+  sample:
+    - kind: weights
+      path: /srv/models/x/model.safetensors
+      target: /data/blobs/model.safetensors
+      files: 4
 place:
   description: Type, free and total bytes of the file system that the model is on.
   type: dict

@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from ..model_needs import OF_THE_IMAGE, Need, needs
+from ..model_needs import OF_THE_IMAGE, Need, needs, on_host
 from .config import Config
 from .context import Findings, Server
 from .tables import table
@@ -59,6 +60,7 @@ def check(server: Server) -> Findings:
             continue  # rendering names the copy instead
         elif entry:
             yield from _problems(server, need, entry)
+            yield from _links(server, need, entry)
             yield from _refused(server, need, entry)
     yield from _code(server)
 
@@ -101,6 +103,34 @@ def _problems(server: Server, need: Need, entry: Mapping[str, Any]) -> Findings:
             fix[:1].upper() + fix[1:],
             need.name,
         )
+
+
+#: What vLLM says when a file of this kind is not there.
+_LINKED = {"config": "model.absent", "directory": "model.absent", "weights": "model.shard-missing"}
+
+
+def _links(server: Server, need: Need, entry: Mapping[str, Any]) -> Findings:
+    """Links that lead out of what the container is shown: there on the host, and nothing inside.
+
+    ``hf download --local-dir`` before 0.23 and people who share disks make such links. One that begins with a slash
+    is fine where a mount shows its target under the same path.
+    """
+    for link in entry.get("links") or ():
+        target = str(link["target"])
+        if not need.on_hub and on_host(server.spec, target) is not None:
+            continue
+        if need.on_hub and any(target.startswith(f"{mount.target}/") for mount in server.spec.mounts):
+            continue
+        more = f" (and {link['files'] - 1} more)" if link["files"] > 1 else ""
+        folder = posixpath.dirname(target)
+        fix = (
+            f"Show it under the same path (mounts: [{folder}]), or put the files in the place of the links (cp -rL)."
+            if not need.on_hub
+            else "Fetch the model again into this cache, whose links stay inside of it, or copy the cache with cp -rL."
+        )
+        words = f"{link['path']}{more} is a link to {target}, which the container does not see"
+        code = need.code or _LINKED.get(str(link["kind"]), "model.file-missing")
+        yield server.finding(code, "error", words, need.field, fix, need.name)
 
 
 def _tokenizer_ways(server: Server, need: Need) -> str:

@@ -21,13 +21,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Finding
-from . import exits
+from . import exits, sources
 from . import log as reading
 from .knowledge import Rule, rules
 from .prefixes import bare
 from .verdict import FAILED, HEALTHY, LOADING, STOPPED, TELLING, UNKNOWN, WIDEST, Diagnosis, Start
 
 __all__ = ["TELLING", "WIDEST", "Diagnosis", "Rule", "diagnose", "rules"]
+
+#: More lines than these are first looked through for what matters of them.
+MANY = 16_000
 
 
 def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) -> Diagnosis:
@@ -39,6 +42,8 @@ def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) ->
     :raises ValueError: when ``exit`` is no exit state
     """
     how = exits.read(exit)
+    if len(log) > MANY:
+        log = sources.of_lines(log)
     services: dict[str, list[reading.Line]] = {}
     for service, text in bare(log):
         services.setdefault(service, []).append(reading.line_of(text))

@@ -22,6 +22,8 @@ A row has
 ``stage``     only when it happened there: weights, profiling, kv-cache, graphs, serving
 ``frames``    a regular expression that a line of the traceback has to match
 ``innermost`` a regular expression for the file of the traceback's last frame, where it was raised
+``within``    an area: a regular expression for any frame. Counts only when no other row knows the exception, and the
+              frame nearest to where it was raised decides
 """
 
 from __future__ import annotations
@@ -34,13 +36,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from .log import NOISE, Fault, Line
+from .faults import WRAPPERS, Fault
+from .log import NOISE, Line
 
 FOLDER = pathlib.Path(__file__).parent / "rules"
 RANKS = ("consequence", "place", "general", "cause")
 CONSEQUENCE, PLACE, GENERAL, CAUSE = range(4)
 #: Files in the order in which rules of one rank are tried.
-FILES = ("engine", "arguments", "memory", "gpu", "network", "model", "hub", "image", "host", "server")
+FILES = ("engine", "arguments", "memory", "gpu", "network", "model", "hub", "image", "host", "server", "areas")
 
 _OPTIONAL = re.compile(r"\[\[(.*?)\]\]")
 _GROUP = re.compile(r"\{(\w+)\}")
@@ -63,6 +66,7 @@ class Rule:
     stage: str | None
     frames: re.Pattern[str] | None
     innermost: re.Pattern[str] | None
+    within: re.Pattern[str] | None
     concern: str
 
     def fits(self, text: str, fault: Fault | None, stage: str) -> re.Match[str] | None:
@@ -114,6 +118,7 @@ def rules() -> tuple[Rule, ...]:
                     row.get("stage"),
                     re.compile(row["frames"]) if row.get("frames") else None,
                     re.compile(row["innermost"]) if row.get("innermost") else None,
+                    re.compile(row["within"]) if row.get("within") else None,
                     name,
                 )
             )
@@ -127,11 +132,27 @@ def of_chain(chain: Sequence[Fault], stage: str) -> Verdict | None:
         known = _known(fault.words, fault.frames, fault.wrapper, stage)
         if known is not None and (best is None or known[0].rank > best[0].rank):
             best = (*known, fault)
+    best = best or _nearest(chain)
     if best is None:
         return None
     rule, match, fault = best
     evidence = fault.lines if len(fault.lines) < 4 else fault.lines[:4]
     return _verdict(rule, match, evidence, fault.index, tuple(chain))
+
+
+def _nearest(chain: Sequence[Fault]) -> tuple[Rule, re.Match[str], Fault] | None:
+    """The area of the code that an exception nobody knows came from: of its traceback, the frame that is nearest."""
+    areas = [rule for rule in rules() if rule.within is not None]
+    for fault in reversed(chain):
+        if fault.wrapper:
+            continue
+        for frame in reversed(fault.frames):
+            if not frame.startswith("File "):
+                continue
+            for rule in areas:
+                if rule.within and rule.within.search(frame) and (match := rule.pattern.search(fault.words)):
+                    return rule, match, fault
+    return None
 
 
 @lru_cache(maxsize=256)
@@ -140,7 +161,7 @@ def _known(words: str, frames: tuple[str, ...], wrapper: bool, stage: str) -> tu
     fault = Fault("", "", (), wrapper, frames=frames)
     best: tuple[Rule, re.Match[str]] | None = None
     for rule in rules():
-        if rule.where != "error" or (best is not None and rule.rank <= best[0].rank):
+        if rule.where != "error" or rule.within is not None or (best is not None and rule.rank <= best[0].rank):
             continue
         match = rule.fits(words, fault, stage)
         if match:
@@ -169,6 +190,17 @@ def of_lines(lines: Sequence[Line], begin: int = 0) -> list[Verdict]:
 def of_text(text: str) -> Verdict | None:
     """What the rules say about one text alone, as a container engine's refusal."""
     return of_chain([Fault("engine", text, (text,))], "")
+
+
+def of_words(lines: Sequence[Line], begin: int = 0) -> Verdict | None:
+    """The first line that says, without being an exception, what a telling rule knows of exceptions."""
+    for index, line in enumerate(lines[begin:], begin):
+        if line.level not in {"INFO", "DEBUG", "WARNING"} and not NOISE.search(line.text):
+            text = line.text.strip()
+            known = _known(f"Error: {text}", (), bool(WRAPPERS.search(text)), "")
+            if known and known[0].rank == CAUSE:
+                return _verdict(*known, (text,), index)
+    return None
 
 
 def best(found: Sequence[Verdict]) -> Verdict | None:

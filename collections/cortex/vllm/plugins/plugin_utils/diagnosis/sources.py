@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from ..findings import Finding
 from . import exits
-from .prefixes import LONGEST
+from .prefixes import LONGEST, bare
 from .verdict import UNKNOWN, Diagnosis
 
 #: Lines kept of one start: at its head, after its first error, at its end.
@@ -33,10 +33,10 @@ EARLIER = 3000
 #: Requests and statistics kept, the last ones.
 ROUTINE = 40
 #: Bytes read at once, and bytes that one line may have.
-BLOCK, WIDEST_LINE = 1 << 20, 1 << 16
+BLOCK, WIDEST_LINE = 1 << 20, 1 << 22
 
 _ERROR = re.compile(rb"Traceback \(most|ERROR|Error|error:|CRITICAL|FATAL|fatal|NCCL WARN")
-_BANNER = re.compile(rb"vLLM API server version|version \d+\.\d+\.\S+\s*$|non-default args:")
+_BANNER = re.compile(rb"vLLM API server version|(?:\s\s|\x88\s)version \d+\.\d+\.\S+\s*$|non-default args:")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,11 +174,24 @@ def _split(handle: IO[bytes] | Any, encoding: str | None = None) -> Iterator[byt
         yield rest
 
 
+def of_lines(lines: Iterable[str]) -> list[str]:
+    """What matters of many lines at hand."""
+    return _of_lines(line.encode("utf-8", "replace") for line in lines).lines
+
+
 def _of_lines(lines: Iterable[bytes]) -> Log:
     keeper = _Keeper()
     for line in lines:
-        if len(line) > LONGEST * 2:
-            # Of a progress bar the last states, of anything else its beginning.
-            line = line[-LONGEST:] if b"\r" in line else line[: LONGEST * 2]
-        keeper.feed(line)
+        if len(line) <= LONGEST * 2:
+            keeper.feed(line)
+            continue
+        if b"\r" in line:  # of a progress bar the last states
+            keeper.feed(line[-LONGEST:])
+            continue
+        parts = [text for _service, text in bare([line.decode("utf-8", "replace")])]
+        if len(parts) < 3:
+            keeper.feed(line[: LONGEST * 2])
+        else:  # a whole log that came as one line
+            for part in parts:
+                keeper.feed(part.encode("utf-8", "replace"))
     return Log([line.decode("utf-8", "replace") for line in keeper.lines()], keeper.total)

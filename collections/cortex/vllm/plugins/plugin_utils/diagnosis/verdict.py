@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Finding
-from . import exits, knowledge
+from . import exits, faults, knowledge
 from . import log as reading
 from .knowledge import Rule
 
@@ -112,15 +112,18 @@ class Start:
             # Only the end of a long log: requests were answered.
             ready = next((index for index, line in enumerate(lines) if reading.SERVING.search(line.text)), None)
         self.ready = ready
-        self.chains = reading.chains(lines)
-        after = lines[ready:] if ready is not None else lines
+        self.chains = faults.chains(lines)
+        # An engine that died above the words of readiness: somebody put stderr below stdout, or joined torn pieces.
+        joined = ready is not None and any(_DEAD.search(line.text) and line.level == "ERROR" for line in lines[:ready])
+        self.since = 0 if ready is None or joined else ready
+        after = lines[self.since :]
         self.dead = any(_DEAD.search(line.text) and line.level != "INFO" for line in after)
         self.ended = any(_ENDED.search(line.text) for line in after)
         self.stopped = any(_STOPPED.search(line.text) for line in after) and not self.dead
 
     def verdict(self) -> Diagnosis:
         """What this start came to."""
-        if self.how and self.how.error and not self.ready:
+        if self.how and self.how.error and self.ready is None:
             refused = self._refused(self.how.error)
             if refused.rule or not self.chains:
                 return refused
@@ -134,6 +137,8 @@ class Start:
             return self._undecided()
         cause = self._cause()
         unknown = self._unknown_chain()
+        if cause is None:
+            unknown = unknown or self._logged()
         if cause is not None and not _weaker(cause, unknown):
             finding = Finding(cause.rule.code, "error", cause.message, field=cause.rule.field, fix=cause.fix)
             return self._failed(finding, cause.rule.why, cause)
@@ -174,11 +179,12 @@ class Start:
         if self.dead or any(_OVER.search(line.text) for line in self.lines):
             return True
         last = max([chain[-1].index for chain in self.chains if not chain[-1].survived], default=-1)
+        last = max([last, *(fault.index for fault in faults.logged(self.lines))])
         last = max(
             [last, *(found.index for found in knowledge.of_lines(self.lines) if found.rule.rank == knowledge.CAUSE)]
         )
         return last >= 0 and not any(
-            line.level == "INFO" and not reading.GOING.search(line.text) for line in self.lines[last + 1 :]
+            line.level == "INFO" and not faults.GOING.search(line.text) for line in self.lines[last + 1 :]
         )
 
     def _undecided(self) -> Diagnosis:
@@ -194,18 +200,21 @@ class Start:
         text = "There is nothing of a vLLM server in it." if self.lines else "It is empty."
         return Diagnosis([], _short([line.text for line in self.lines[-8:]]), False, UNKNOWN, explanation=text)
 
-    def _relevant(self) -> list[list[reading.Fault]]:
+    def _relevant(self) -> list[list[faults.Fault]]:
         """The chains that can be the cause: those after readiness, and none that was survived."""
-        begin = self.ready if self.ready is not None else -1
-        kept = [chain for chain in self.chains if chain[0].index > begin or begin < 0]
-        return [chain for chain in kept if not all(fault.survived for fault in chain)] or ([] if begin >= 0 else kept)
+        kept = [chain for chain in self.chains if chain[0].index >= self.since]
+        ended = [chain for chain in kept if not all(fault.survived for fault in chain)]
+        return ended or ([] if self.ready is not None else kept)
 
     def _cause(self) -> knowledge.Verdict | None:
         found = [knowledge.of_chain(chain, self._stage(chain)) for chain in self._relevant()]
-        begin = self.ready if self.ready is not None else 0
-        return knowledge.best([item for item in found if item is not None] + knowledge.of_lines(self.lines, begin))
+        known = [item for item in found if item is not None] + knowledge.of_lines(self.lines, self.since)
+        best = knowledge.best(known)
+        if best is None or best.rule.rank == knowledge.CONSEQUENCE:
+            return knowledge.of_words(self.lines, self.since) or best if not self._own() else best
+        return best
 
-    def _unknown_chain(self) -> list[reading.Fault]:
+    def _unknown_chain(self) -> list[faults.Fault]:
         """The first chain that says something of its own and that no rule knows."""
         for chain in self._relevant():
             true = [fault for fault in chain if not fault.wrapper]
@@ -213,13 +222,21 @@ class Start:
                 return true
         return []
 
-    def _stage(self, chain: Sequence[reading.Fault]) -> str:
+    def _logged(self) -> list[faults.Fault]:
+        """What a process logged of its end when none of them told an exception of its own."""
+        return [] if self._own() else faults.logged(self.lines, self.since)[:1]
+
+    def _own(self) -> bool:
+        """Whether any process told its own error as an exception."""
+        return any(not fault.wrapper for chain in self._relevant() for fault in chain)
+
+    def _stage(self, chain: Sequence[faults.Fault]) -> str:
         """In which part of its life a server was, by the traceback or else by what the log said before."""
         frames = " ".join(item for fault in chain for item in fault.frames)
         for name, pattern in _FRAMES:
             if pattern.search(frames):
                 return name
-        if self.ready is not None and chain[0].index > self.ready:
+        if self.ready is not None and chain[0].index >= self.since:
             return "serving"
         stage = ""
         for line in self.lines[: chain[0].index]:
@@ -244,7 +261,7 @@ class Start:
             [finding], _short([error]), False, FAILED, _short([error])[0], "The engine's own words say why."
         )
 
-    def _unknown(self, chain: Sequence[reading.Fault]) -> tuple[Finding, str]:
+    def _unknown(self, chain: Sequence[faults.Fault]) -> tuple[Finding, str]:
         code = self.how.code if self.how else None
         what = f": {chain[-1].kind}: {chain[-1].text}"[:WIDEST] if chain else ""
         ended = f" (exit code {code})" if code is not None else ""
@@ -278,7 +295,7 @@ class Start:
                     fix="Start it again when the cause is gone.",
                 )
             )
-        unknown = self._unknown_chain() if cause is None else []
+        unknown = self._unknown_chain() or self._logged() if cause is None else []
         evidence = list(cause.evidence) if cause else list(unknown[-1].lines[:4]) if unknown else []
         telling = self._telling(cause, unknown)
         if not evidence and telling:
@@ -288,9 +305,9 @@ class Start:
             findings, telling, False, state, "\n".join(_short(evidence)), why, cause.rule if cause else None
         )
 
-    def _telling(self, cause: knowledge.Verdict | None, unknown: Sequence[reading.Fault]) -> list[str]:
+    def _telling(self, cause: knowledge.Verdict | None, unknown: Sequence[faults.Fault]) -> list[str]:
         """The lines of the first true error; without one, the last lines that say anything."""
-        chain: Sequence[reading.Fault] = cause.chain if cause and cause.chain else unknown
+        chain: Sequence[faults.Fault] = cause.chain if cause and cause.chain else unknown
         found = [line for fault in chain for line in fault.lines if not reading.NOISE.search(line)]
         if cause:
             found = [*(line for line in cause.evidence if line not in found), *found]
@@ -327,7 +344,7 @@ _MARKS = (
 )  # fmt: skip
 
 
-def _weaker(cause: knowledge.Verdict, unknown: Sequence[reading.Fault]) -> bool:
+def _weaker(cause: knowledge.Verdict, unknown: Sequence[faults.Fault]) -> bool:
     """Whether an error that nobody knows is nearer to the truth than what a rule knows of another one."""
     if not unknown or cause.rule.rank > knowledge.PLACE:
         return False

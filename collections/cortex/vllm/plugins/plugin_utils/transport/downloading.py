@@ -86,7 +86,9 @@ def download(remote: Remote, state_dir: str, model: needs.Model, settings: Setti
     if settings.token:
         secrets["HF_TOKEN"] = settings.token
     if settings.proxy:
-        secrets.update(HTTPS_PROXY=settings.proxy, HTTP_PROXY=settings.proxy)
+        # In small letters too: those of the task's environment would count before the capital ones.
+        for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+            secrets[name] = settings.proxy
     request = {
         "state_dir": state_dir,
         "model": model.repository,

@@ -312,8 +312,8 @@ def _send(
                 have = int(state["have"].get(entry["sha256"]) or 0)
                 parcels[(state["folder"], entry["sha256"])] = (f"blobs/{entry['sha256']}", entry, have)
     total = sum(int(entry["size"]) - have for _name, entry, have in parcels.values())
-    sending_images = sum(int(image["size"]) for image in images if seen["images"][image["key"]]["id"] is None)
-    _room(remote, settings, sending_images, models, seen)
+    coming = {image["sha256"]: int(image["size"]) for image in images if seen["images"][image["key"]]["id"] is None}
+    _room(remote, settings, sum(coming.values()), models, seen)
     sender = sending.Sender(remote, settings.path, total, settings.part)
     found: list[Finding] = []
     for (folder, _sha256), (name, entry, have) in parcels.items():

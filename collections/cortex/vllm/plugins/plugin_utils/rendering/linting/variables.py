@@ -132,6 +132,11 @@ def _conflicts(subject: Subject) -> Findings:
         if name in env and subject.spec.hub_cache:
             text = "leads away from the hub cache that is mounted"
             yield subject.finding("environment.conflict", "error", text, "Delete it, or write hub_cache", "env", name)
+    if env.get("NCCL_P2P_DISABLE", "0") not in ("", "0") and _sums_by_itself(subject):
+        # vllm/distributed/device_communicators/custom_all_reduce.py copies between GPUs without NCCL.
+        text = "keeps NCCL from peer to peer, and vLLM's own all-reduce does not look at it"
+        fix = "Write nccl: {p2p: off}, which turns both off, or delete it: NCCL looks at the links itself"
+        yield subject.finding("nccl.p2p-off", "warning", text, fix, "env", "NCCL_P2P_DISABLE")
     port = env.get("VLLM_PORT", "")
     if port and (
         not port.isdigit() or int(port) == (subject.spec.server_port if subject.spec.network == "host" else 8000)
@@ -140,6 +145,13 @@ def _conflicts(subject: Subject) -> Findings:
         yield subject.finding(
             "environment.conflict", "error", text, "Delete it, or write server_port", "env", "VLLM_PORT"
         )
+
+
+def _sums_by_itself(subject: Subject) -> bool:
+    """Whether vLLM would use an all-reduce of its own between the GPUs of the server."""
+    size = str(subject.value("tensor_parallel_size") or 1)
+    several = size.isdigit() and int(size) > 1
+    return subject.spec.wants_gpus and several and not subject.value("disable_custom_all_reduce")
 
 
 def _number(value: str) -> float | None:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.cortex.vllm.plugins.plugin_utils import diagnosis
-from ansible_collections.cortex.vllm.plugins.plugin_utils.diagnosis import exits, prefixes
+from ansible_collections.cortex.vllm.plugins.plugin_utils.diagnosis import carriers, exits, prefixes, sources
 from ansible_collections.cortex.vllm.plugins.plugin_utils.diagnosis import log as reading
 from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.diagnosis import shapes
 
@@ -168,6 +170,29 @@ def test_several_validation_errors_are_told_together():
     assert "max_num_batched_tokens" in message and "max_num_seqs" in message
 
 
+def test_an_error_that_was_logged_without_an_exception_is_told():
+    lines = [*LOADING, "(EngineCore pid=19) ERROR 11-22 11:50:13 [core.py:1006] the moon is too low."]
+    said = diagnosis.diagnose([*lines, *shapes.prefixed("(APIServer pid=1) ", shapes.traceback(shapes.FAILED_CORE))])
+    assert said.evidence == "the moon is too low." and "moon" in said.findings[0].message
+    known = [
+        "INFO 04-08 19:59:10 model_runner.py:1115] Loading model weights took 14.9595 GB",
+        "ERROR 04-08 19:59:10 engine.py:400] CUDA error: no kernel image is available for execution on the device",
+    ]
+    assert code(known) == "image.gpu-architecture"
+    assert diagnosis.diagnose([*known, "INFO 04-08 19:59:12 model_runner.py:1400] going on"]).state == "loading"
+
+
+def test_the_nearest_area_of_the_code_is_named_when_nobody_knows_the_words():
+    frames = [f'File "{shapes.SITE}model_executor/models/qwen3.py", line 3, in forward',
+              f'File "{shapes.SITE}v1/attention/backends/flash_attn.py", line 3, in forward',
+              'File "/usr/lib/python3/dist-packages/thing.py", line 3, in call']  # fmt: skip
+    said = diagnosis.diagnose(shapes.engine("IndexError: the moon is too low", frames)).as_dict()
+    assert said["code"] == "attention.backend" and "the moon is too low" in said["explanation"]
+    assert code(shapes.engine("IndexError: the moon is too low", frames[2:])) == "start.unknown"
+    known = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    assert code(shapes.engine(known, frames)).startswith("memory.")
+
+
 # ------------------------------------------------------------------------------------------------ several starts
 
 
@@ -190,6 +215,15 @@ def test_the_end_of_one_start_and_the_whole_next_one():
     tail = shapes.worker(SHM)[-40:]
     verdict = diagnosis.diagnose([*tail, *later(HEALTHY, 55)])
     assert (verdict.state, verdict.starts) == ("healthy", 2)
+
+
+def test_a_version_of_something_else_is_no_banner():
+    lost = "torch.distributed.DistBackendError: NCCL error in: NCCLUtils.hpp:268, remote process exited, NCCL version 2.27.3"  # noqa: E501
+    first = shapes.prefixed(
+        "(Worker_TP0 pid=8) ERROR 11-22 11:50:13 [multiproc_executor.py:671] ", shapes.traceback(lost)
+    )
+    verdict = diagnosis.diagnose([*LOADING, *first, "NCCL version 2.27.3", *shapes.worker(SHM)[6:]], 1)
+    assert (verdict.starts, verdict.version, verdict.findings[0].code) == (1, "0.32.0", "memory.shm")
 
 
 def test_old_releases_restart_too():
@@ -288,6 +322,75 @@ def test_two_services_in_one_compose_log():
     verdict = diagnosis.diagnose(lines)
     assert verdict.findings[0].code == "memory.shm"
     assert any("vllm-1" in note for note in verdict.notes)
+
+
+FOLDED = {
+    "escaped": "\\n".join,
+    "escaped and quoted": lambda lines: '"' + "\\n".join(lines) + '"',
+    "escaped behind a time": lambda lines: "2025-11-22T11:50:13.1Z stderr F " + "\\n".join(lines),
+    "joined by blanks": " ".join,
+    "every blank once": lambda lines: " ".join(" ".join(lines).split()),
+    "JSON": lambda lines: json.dumps({"log": "\n".join(lines)}),
+    "JSON in JSON": lambda lines: json.dumps({"message": json.dumps({"log": "\n".join(lines)})}),
+    "JSON list": json.dumps,
+}
+
+
+@pytest.mark.parametrize("fold", FOLDED)
+@pytest.mark.parametrize("shape", ["api", "engine", "engine8", "mq", "worker", "old-worker", "ray", "serving"])
+def test_a_whole_log_on_one_line(fold, shape):
+    lines = shapes.SHAPES[shape](SHM)
+    said = diagnosis.diagnose(sources.of_text(FOLDED[fold](lines)).lines).as_dict()
+    assert (said["code"], said["state"]) == ("memory.shm", "failed")
+    assert said["evidence"].startswith(SHM.partition(" Increase")[0])
+
+
+def test_a_long_log_on_one_line_is_read_to_its_end():
+    filler = [f"(Worker_TP0 pid=80) INFO 11-22 11:50:13 [gpu_model_runner.py:{n}] text" for n in range(20_000)]
+    whole = "\\n".join([*shapes.banner(), *filler, *shapes.worker(SHM)])
+    assert code(sources.of_text(whole).lines) == "memory.shm"
+
+
+def test_a_request_about_a_traceback_is_no_traceback():
+    pasted = "\\n".join(shapes.traceback(SHM))
+    request = (
+        f"(APIServer pid=1) INFO 11-22 11:51:13 [logger.py:39] Received request chatcmpl-1: prompt: '{pasted}', params"
+    )
+    assert list(carriers.unfolded(request)) == [request]
+    assert diagnosis.diagnose([*HEALTHY, request]).state == "healthy"
+
+
+def test_a_prefix_is_learned_only_when_most_lines_have_it():
+    alone = [*shapes.worker(SHM), "he said: Traceback (most recent call last):"]
+    assert carriers.learned(alone) is None
+    some = ["node | ERROR | Traceback (most recent call last):", *["a line", "another one"] * 20]
+    assert carriers.learned(some) is None
+    most = [f"7 | ERROR | {line}" for line in shapes.worker(SHM)]
+    assert carriers.learned(most).match("8 | INFO |   x").end() == 11
+
+
+def test_json_with_level_and_traceback_apart():
+    """A formatter of VLLM_LOGGING_CONFIG_PATH: the exception is a field of its own."""
+
+    def entry(level, file, message, **more):
+        return json.dumps({"levelname": level, "filename": file, "lineno": 7, "message": message, **more})
+
+    lines = [
+        entry("INFO", "core.py", "Initializing a V1 LLM engine (v0.11.0) with config: model='/model'"),
+        entry("ERROR", "core.py", "EngineCore failed to start.", exc_info="\n".join(shapes.traceback(SHM))),
+    ]
+    assert code(lines) == "memory.shm"
+    refused = entry(
+        "ERROR", "serving_chat.py", "Error in preprocessing", exc_info="\n".join(shapes.traceback(TEMPLATE))
+    )
+    assert diagnosis.diagnose([*HEALTHY, refused]).state == "healthy"
+
+
+def test_streams_are_no_services():
+    lines = shapes.worker(SHM)
+    mixed = [f"{('stdout', 'stderr')[n % 2]} | {line}" for n, line in enumerate(lines)]
+    assert code(mixed) == "memory.shm"
+    assert diagnosis.diagnose(mixed).notes == ()
 
 
 def test_what_python_and_vllm_write_is_nobodys_prefix():

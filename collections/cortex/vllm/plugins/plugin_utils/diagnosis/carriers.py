@@ -1,0 +1,169 @@
+# Copyright (c) 2026, Cortex vLLM contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Note that this plugin util is **PRIVATE** to the collection. It can have breaking changes at any time.
+# Do not use it directly from other collections.
+
+"""What carries a log is learned from it: a prefix that nobody has named, and a log that came as one line.
+
+Supervisors, log routers and people's own wrappers write what they like around each line
+(``2025-11-22 11:50:13 | ERROR | stderr | ``). A line whose own beginning is certain, as a traceback's, shows what
+stands before it; what most lines of the log have in that form comes off all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+#: Beginnings that are certain: nothing else of a line can stand before them.
+_BEGIN = re.compile(
+    r"Traceback \(most recent call last\):|docker: Error response|Error response from daemon:"
+    r"|usage: (?:vllm|api_server)|(?:vllm(?: serve)?|api_server\.py): error: "
+    r"|\((?:APIServer|EngineCore|Worker|VllmWorker|RayWorker|Api)\w*(?: [^()]{1,60})?\) "
+    r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d(?::\d\d)?(?:[.,]\d+)? \[?\S+\.py:\d+\]"
+    r"|INFO:     (?:Started server process|Waiting for application|Application |Uvicorn running|\S+:\d+ - \")"
+)
+_TOKEN = re.compile(r"\d+|[A-Za-z_][A-Za-z_0-9-]*|\s+|.")
+#: Words that say how loud or from where a line came; they differ from line to line.
+_VARIES = re.compile(
+    r"(?:trace|debug|info|notice|warn|warning|error|critical|fatal|severe|stdout|stderr|out|err|unknown)$",
+    re.IGNORECASE,
+)
+#: The last character of a prefix, blanks aside, when it holds no number.
+_ENDS = "|>]):}=-\u2502\u2503"
+#: Longest prefix, and the share of lines that must have it.
+_LONGEST, _SHARE = 160, 0.5
+
+
+def learned(texts: Sequence[str]) -> re.Pattern[str] | None:
+    """An expression for the prefix that at least half of these lines have, or None."""
+    indented = os.path.commonprefix(texts)
+    blanks = len(indented) - len(indented.lstrip())
+    if blanks and any(_BEGIN.match(text, blanks) for text in texts):  # a log that somebody pasted indented
+        return re.compile(re.escape(indented[:blanks]))
+    found: dict[tuple[str, ...], list[list[str]]] = {}
+    for text in texts:
+        begin = _BEGIN.search(text[: _LONGEST + 40])
+        if begin is None or not 0 < begin.start() <= _LONGEST:
+            continue
+        before = text[: begin.start()]
+        if not before.strip() or (before.rstrip()[-1] not in _ENDS and not re.search(r"\d", before)):
+            continue
+        tokens = _TOKEN.findall(before)
+        form = tuple(_form(token) for token in tokens)
+        same = found.setdefault(form, [])
+        if len(same) < 50:
+            same.append(tokens)
+    for form, seen in sorted(found.items(), key=lambda item: -len(item[1]))[:3]:
+        pattern = _expression(form, seen)
+        if pattern is None:
+            continue
+        fits = sum(1 for text in texts if pattern.match(text))
+        if fits >= min(3, max(2, len(texts))) and fits >= len(texts) * _SHARE:
+            return pattern
+    return None
+
+
+def _form(token: str) -> str:
+    if token.isdigit():
+        return "0"
+    if token.isspace():
+        return " "
+    return "a" if token[0].isalpha() or token[0] == "_" else token
+
+
+def _expression(form: Sequence[str], seen: Sequence[Sequence[str]]) -> re.Pattern[str] | None:
+    """The prefix with what differs between lines left open; None when nothing in it is certain."""
+    parts, certain = [], 0
+    last = len(form) - 1
+    for place, kind in enumerate(form):
+        tokens = {tokens[place] for tokens in seen}
+        if kind == "0":
+            parts.append(r"\d+")
+            certain += 1
+        elif kind == " ":
+            # What follows the prefix may be indented: its own last blank is taken as it is.
+            parts.append(" ?" if place == last and tokens == {" "} else r"\s+" if place < last else r"\s")
+        elif kind == "a":
+            word = next(iter(tokens))
+            if len(tokens) == 1 and not _VARIES.match(word):
+                parts.append(re.escape(word))
+                certain += len(word) > 1
+            else:
+                parts.append(r"[\w.-]+")
+        else:
+            parts.append(re.escape(kind))
+            certain += kind in _ENDS
+    return re.compile("".join(parts)) if certain >= 1 and len(form) > 1 else None
+
+
+_LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d"
+_PROCESS = r"\(\w[\w -]*(?: \w+=\d+)* pid=\d+\) "
+#: Where a line of a log that was joined into one begins again.
+_AGAIN = re.compile(
+    rf"(?<=\s)(?:(?=(?:{_PROCESS})?{_LEVEL})"
+    rf"|(?={_PROCESS}(?:Traceback|\s*File \"|Process |(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): ))"
+    r"|(?=(?:INFO|ERROR|WARNING):     )|(?=Traceback \(most recent call last\):)|(?=Process [A-Z]\w*(?:-\d+)?:\s)"
+    r"|(?=During handling of the above exception|The above exception was the direct)"
+    r"|(?=File \"[^\"]+\", line \d+, in )"
+    r"|(?=(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)(?:: | ?$)))"
+)
+_PREFIX = re.compile(rf"(?:{_PROCESS.rstrip()}\s*)?(?:{_LEVEL}[\d:.,]* \[?\S+\.py:\d+\])?")
+_LEVELS = re.compile(rf"{_LEVEL}|Traceback \(most recent call last\):")
+_FRAME = re.compile(r"(?<!\S)File \"[^\"]+\", line \d+, in ")
+_ESCAPED = re.compile(r"(?:\\r)?\\n")
+
+
+def unfolded(text: str) -> Iterator[str]:
+    """The lines of a log, or of a traceback, that came as one line; any other line as it is.
+
+    A request that somebody pasted a traceback into stays one line: what vLLM logs of it begins with its own level.
+    """
+    if len(text) < 120 or ("Traceback (most" not in text and text.count(".py:") < 3) or not _is_folded(text):
+        yield text
+        return
+    if len(_ESCAPED.findall(text)) >= 3:
+        text = text[1:-1] if text[:1] + text[-1:] in {'""', "''"} else text
+        for line in _ESCAPED.split(text):
+            yield line.replace("\\t", "\t").replace('\\"', '"')
+        return
+    begin = 0
+    frames = False
+    for found in _AGAIN.finditer(text):
+        line = text[begin : found.start()].rstrip()
+        if _PREFIX.fullmatch(line):
+            continue  # a line's own prefix is no line
+        if line:
+            yield from _indented(line, frames)
+            frames = frames and not _ends(line) or line.endswith("(most recent call last):")
+        begin = found.start()
+    yield from _indented(text[begin:].rstrip(), frames)
+
+
+def _ends(line: str) -> bool:
+    return not line.startswith("File ") and not line.endswith("(most recent call last):")
+
+
+def _indented(line: str, frames: bool) -> Iterator[str]:
+    """A frame as Python writes it, its code on a line of its own."""
+    found = _FRAME.match(line) if frames or line.startswith("File ") else None
+    if found is None:
+        yield line
+        return
+    name, _blank, code = line[found.end() :].partition(" ")
+    yield f"  {line[: found.end()]}{name}"
+    if code:
+        yield f"    {code}"
+
+
+def _is_folded(text: str) -> bool:
+    levels = _LEVELS.findall(text)
+    own = _LEVELS.match(text) or _BEGIN.match(text)
+    if own and own[0].startswith(("INFO", "DEBUG")) and len(levels) < 4:
+        return False
+    return len(levels) >= 3 or (
+        any(item.startswith("Traceback") for item in levels) and len(_FRAME.findall(text.replace("\\n", " "))) >= 1
+    )
