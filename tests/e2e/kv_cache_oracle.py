@@ -27,6 +27,7 @@ base.cache_config.kv_cache_layout = "NHD"  # how blocks lie in memory; their num
 for row in json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")):
     base.model_config.max_model_len = row["length"]
     base.cache_config.mamba_block_size = row["length"]
+    base.cache_config.mamba_cache_mode = row["mode"]
     base.scheduler_config.max_num_batched_tokens = row["batched"]
     token, block = 2 * row["kv_heads"] * row["head_dim"] * 2, 16
     attention = {"num_kv_heads": row["kv_heads"], "head_size": row["head_dim"], "dtype": torch.bfloat16}
@@ -53,7 +54,9 @@ for row in json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")):
                 block_size=block, attention_chunk_size=row["window"], **attention
             )
         elif kind == "full":
-            specs[f"layers.{number}"] = interface.FullAttentionSpec(block_size=block, **attention)
+            heads, size = row["wide"]
+            wide = {**attention, "num_kv_heads": heads, "head_size": size} if heads else attention
+            specs[f"layers.{number}"] = interface.FullAttentionSpec(block_size=block, **wide)
     groups = kv_cache_utils.get_kv_cache_groups(base, specs)
     config = kv_cache_utils.get_kv_cache_config_from_groups(base, groups, row["available"])
     concurrency = kv_cache_utils.get_max_concurrency_for_kv_cache_config(base, config)

@@ -73,6 +73,7 @@ def test_a_rank_that_hangs_ends_the_server_after_the_declared_time(host: Host) -
         assert time.monotonic() - begin < 120
         time.sleep(0.5)
     log = docker_log()
+    print(log)  # for who reads a failure: pytest shows it
     assert "RPC call to" in log and "timed out" in log
     from ansible_collections.cortex.vllm.plugins.plugin_utils import diagnosis
 

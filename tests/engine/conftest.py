@@ -22,6 +22,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from hands import IMAGE, SOCKET, Docker, Host
+from own_engine import OwnEngine
 
 
 def pytest_collection_modifyitems(items):
@@ -47,6 +48,10 @@ def docker():
 @pytest.fixture(scope="session")
 def image(docker):
     """The id of the empty image; made when it is not there."""
+    return empty_image(docker)
+
+
+def empty_image(docker):
     found = docker.get("/images/{}/json".format(IMAGE))
     if not found:
         buffer = io.BytesIO()
@@ -63,6 +68,15 @@ def image(docker):
         docker.call("POST", "/images/create?fromSrc=-&repo={}&tag={}".format(repository, tag), raw=buffer.getvalue())
         found = docker.get("/images/{}/json".format(IMAGE))
     return found["Id"]
+
+
+@pytest.fixture(scope="module")
+def own_engine(tmp_path_factory):
+    """An engine that a test may restart, and whose GPU hook it may break."""
+    found = OwnEngine(tmp_path_factory.mktemp("engine"))
+    found.start()
+    yield found
+    found.end()
 
 
 @pytest.fixture

@@ -41,15 +41,34 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         "tie_word_embeddings": draw(st.booleans()),
         "max_position_embeddings": draw(st.sampled_from([2048, 32768, 131072])),
     }
-    kind = draw(st.sampled_from(["plain", "experts", "sliding", "latent"]))
+    kind = draw(st.sampled_from(["plain", "experts", "sliding", "latent", "states", "wide"]))
     if kind == "experts":
         config |= {"architectures": ["Qwen3MoeForCausalLM"], "num_experts": 16, "num_experts_per_tok": 2}
         config |= {"moe_intermediate_size": 512}
     elif kind == "sliding":
         config |= {"architectures": ["Gemma3ForCausalLM"], "sliding_window": 1024}
+    elif kind == "states":
+        config |= {"architectures": ["Qwen3_5ForCausalLM"], "full_attention_interval": 2, "linear_num_value_heads": 16}
+        config |= {"linear_num_key_heads": 8, "linear_key_head_dim": 128, "linear_value_head_dim": 128}
+    elif kind == "wide":
+        kinds = ["sliding_attention" if number % 6 else "full_attention" for number in range(layers)]
+        config |= {"architectures": ["Gemma4ForCausalLM"], "sliding_window": 512, "global_head_dim": 256}
+        config |= {"layer_types": kinds, "num_global_key_value_heads": 1, "attention_k_eq_v": True}
     elif kind == "latent":
         config |= {"architectures": ["DeepseekV2ForCausalLM"], "kv_lora_rank": 512, "qk_rope_head_dim": 64}
-    return config
+    own = draw(st.sampled_from([None, *QUANTIZED]))
+    return {**config, "quantization_config": own} if own else config
+
+
+FP4 = {"num_bits": 4, "type": "float", "group_size": 16}
+#: What checkpoints say of their quantization.
+QUANTIZED: list[dict[str, Any]] = [
+    {"quant_method": "awq", "bits": 4, "group_size": 128, "modules_to_not_convert": ["visual"]},
+    {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.0.self_attn.q_proj", "gate"]},
+    {"quant_method": "compressed-tensors", "config_groups": {"a": {"weights": FP4, "targets": ["Linear"]}},
+     "ignore": ["re:.*self_attn.*", "lm_head"]},
+    {"quant_method": "modelopt", "quantized_layers": {"model.layers.1.mlp.up_proj": {"quant_algo": "FP8"}}},
+]  # fmt: skip
 
 
 ARGUMENTS = st.fixed_dictionaries(
@@ -62,6 +81,8 @@ ARGUMENTS = st.fixed_dictionaries(
         "quantization": st.sampled_from(["awq", "fp8", "bitsandbytes"]),
         "kv_cache_dtype": st.sampled_from(["auto", "fp8"]),
         "tensor_parallel_size": st.sampled_from([1, 2, 4]),
+        "enable_prefix_caching": st.booleans(),
+        "enable_expert_parallel": st.booleans(),
         "kv_cache_memory_bytes": st.sampled_from([1 << 28, 1 << 32]),
     },
 )

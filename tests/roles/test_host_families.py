@@ -93,12 +93,13 @@ class Host:
          "nvidia-open-570 linux-headers-generic nvidia-persistenced nvidia-fabricmanager-570 nvidia-container-toolkit"
          " docker.io iptables python3-docker systemd-timesyncd"),
         ("rhel-9", {"host_driver_source": "vendor", "host_engine_source": "vendor", "host_nvswitch": True},
-         "nvidia-driver-cuda kmod-nvidia-open-dkms kernel-devel-5.14.0-570.el9.x86_64 kernel-headers"
+         "nvidia-driver-cuda kmod-nvidia-open-dkms kernel-devel kernel-headers dkms"
          " nvidia-persistenced nvidia-fabricmanager nvidia-container-toolkit docker-ce docker-ce-cli containerd.io"
-         " python3-docker chrony"),
-        ("rhel-9", {"host_gpu": False, "host_engine": "podman"}, "podman nftables python3-docker chrony"),
+         " python3-docker chrony python3-dnf-plugin-versionlock"),
+        ("rhel-9", {"host_gpu": False, "host_engine": "podman"}, "podman nftables python3-docker chrony"
+         " python3-dnf-plugin-versionlock"),
         ("rhel-9", {"host_manage": dict.fromkeys(["driver", "toolkit", "persistence", "time"], False),
-                    "host_engine": "podman"}, "podman nftables python3-docker"),
+                    "host_engine": "podman", "host_hold": False}, "podman nftables python3-docker"),
     ],
 )  # fmt: skip
 def test_packages(system, variables, packages):
@@ -143,6 +144,24 @@ def test_an_exact_version_is_asked_for_in_each_familys_way():
 def test_what_is_there_in_the_right_version_is_not_missing(have, missing):
     host = Host("debian-13", have, host_driver_source="vendor", host_driver_version="580.95.05")
     assert ("nvidia-open" in host["host__missing"]) is missing
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        ("ii kernel-devel 5.14.0-570.el9", False),
+        ("ii kernel-devel 5.14.0-570.el9\nii kernel-devel 5.14.0-611.el9", False),
+        ("ii kernel-devel 5.14.0-611.el9\nii kernel-devel 5.14.0-570.el9", False),
+        ("ii kernel-devel 5.14.0-570.12.1.el9", True),
+        ("ii kernel-devel 5.14.0-611.el9", True),
+        ("", True),
+    ],
+)
+def test_headers_of_red_hat_are_those_of_the_kernel_that_runs(listed, missing):
+    host = Host("rhel-9", host_driver_source="vendor", host__listed={"stdout": listed})
+    host.variables["host__installed"] = host["host__read_packages"]
+    assert ("kernel-devel" in host["host__missing"]) is missing
+    assert ("kernel-devel-5.14.0-570.el9" in host["host__specified"]) is missing
 
 
 def test_repositories():

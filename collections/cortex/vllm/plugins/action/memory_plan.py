@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.cortex.vllm.plugins.plugin_utils import (
@@ -24,14 +25,14 @@ class ActionModule(_action.BrainsAction):
         **_action.CONNECTION,
         "state_dir": {"type": "path", "default": "/var/lib/cortex-vllm"},
         "config": {"type": "dict"},
-        "weights_bytes": {"type": "int"},
+        "weights_bytes": {"type": "raw"},
         "engine_args": {"type": "dict", "default": {}},
         "environment": {"type": "dict", "default": {}},
         "vllm_version": {"type": "str"},
-        "gpu": {"type": "dict"},
+        "gpu": {"type": "raw"},
         "gpu_count": {"type": "int"},
         "draft_config": {"type": "dict"},
-        "draft_weights_bytes": {"type": "int"},
+        "draft_weights_bytes": {"type": "raw"},
     }
 
     def act(
@@ -54,9 +55,9 @@ class ActionModule(_action.BrainsAction):
         gpu, assumed = _gpu(options["gpu"])
         question = memory.Question(
             options["config"], options["engine_args"], version, gpu,
-            _positive(options, "weights_bytes"),
+            _bytes(options, "weights_bytes", assumed),
             _positive(options, "gpu_count"), environment, options["draft_config"],
-            _positive(options, "draft_weights_bytes"),
+            _bytes(options, "draft_weights_bytes", assumed),
             cpu=options["gpu"] is None and "VLLM_CPU_KVCACHE_SPACE" in environment,
         )  # fmt: skip
         found = memory.estimate(question)
@@ -106,13 +107,40 @@ def _positive(options: dict[str, t.Any], name: str) -> int | None:
     return value
 
 
-def _gpu(written: dict[str, t.Any] | None) -> tuple[memory.Gpu | None, list[findings.Finding]]:
-    """The GPU of the question, and what had to be assumed of it.
+def _bytes(options: dict[str, t.Any], name: str, said: list[findings.Finding]) -> int | None:
+    """A size in bytes, also with a unit; 0 is not known, and said so.
+
+    :raises FindingsError: when it is no size
+    """
+    value = options[name]
+    if value is None or value == "":
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?)(i?)b?", str(value).strip().lower())
+    size = float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " ") if match else -1.0
+    if isinstance(value, bool) or not 0 <= size < 1 << 56:
+        fix = "Write bytes, or a size with its unit: 14.96GiB, 16.06GB."
+        raise findings.FindingsError([findings.Finding("memory.value", "error", f"{value!r} is no size", name, fix)])
+    if not int(size):
+        fix = "Leave it out, or write the size of the checkpoint's files."
+        text = f"{name} is 0: it is taken as not known"
+        said.append(findings.Finding("memory.assumed", "info", text, field=name, fix=fix))
+    return int(size) or None
+
+
+def _gpu(written: t.Any) -> tuple[memory.Gpu | None, list[findings.Finding]]:
+    """The GPU of the question, and what had to be assumed of it. A text is its name.
 
     :raises FindingsError: for a key that is unknown and for a number that is none
     """
-    if written is None:
+    if written is None or written == "":
         return None, []
+    if not isinstance(written, dict):
+        if not isinstance(written, str):
+            fix = "Write the name of a card (H100), or a mapping with name and memory_gib."
+            raise findings.FindingsError(
+                [findings.Finding("memory.value", "error", f"{written!r} is no GPU", "gpu", fix)]
+            )
+        written = {"name": written}
     _action.refuse_unknown(sorted(set(map(str, written)) - set(GPU)), [f"{name}" for name in GPU])
     size, free = _number(written, "memory_gib"), _number(written, "free_gib")
     name, capability = str(written.get("name") or ""), _number(written, "compute_capability")
@@ -142,7 +170,7 @@ def _number(written: dict[str, t.Any], name: str) -> float | None:
     text = str(value).strip().lower().removeprefix("sm_").removesuffix("gib").removesuffix("gb").strip()
     problem, number = f"{value!r} is no number above 0", 0.0
     try:
-        number = float(text)
+        number = float(text.removesuffix("mib")) / (1024 if text.endswith("mib") else 1)  # as nvidia-smi shows it
         usable = 0 < number < float("inf") or (number == 0 and name == "free_gib")
     except ValueError:
         usable = False

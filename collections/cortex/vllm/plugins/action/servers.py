@@ -22,6 +22,7 @@ class ActionModule(_action.ConvergingAction):
         "accept": {"type": "list", "elements": "str", "default": []},
         "pulse": {"type": "bool", "default": False},
         "contract": {"type": "bool", "default": False},
+        "contract_image": {"type": "str"},
         "plan": {"type": "path"},
     }
     DECLARATIONS = ("servers", "defaults", "holds")
@@ -46,6 +47,7 @@ class ActionModule(_action.ConvergingAction):
             batch=tuple(task_vars.get("ansible_play_batch") or ()) or None,
             pulse={} if options["pulse"] else None,
             contract=options["contract"],
+            contract_image=options["contract_image"],
             holds=tuple(holds),
             saved=plan_files.saved_plan(options["plan"], remote.host) if options["plan"] else None,
         )

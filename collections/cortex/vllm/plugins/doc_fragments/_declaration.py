@@ -523,6 +523,12 @@ options:
     - 'Program that takes the arguments. Default: the image''s.'
     type: list
     elements: str
+  share_gpus:
+    description:
+    - 'Whether other servers may have the same GPUs: each of them says so. They start one after the other, also when
+      the host boots, because vLLM measures the free memory while it starts.'
+    type: bool
+    default: false
   restart_when_hung:
     description:
     - Whether a server that runs but gives no token any more is restarted.

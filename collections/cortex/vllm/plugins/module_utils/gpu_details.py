@@ -208,19 +208,99 @@ def parse_rocm(text):
     return driver, devices
 
 
-def amd(module):
-    """The GPU part of the answer for a host with ROCm's tools; None where there are none or they fail."""
+def _size(value):
+    """Bytes of ``{"value": 196592, "unit": "MB"}``, whose MB are of 1024 times 1024; None for anything else."""
+    units = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+    if not isinstance(value, dict) or isinstance(value.get("value"), bool):
+        return None
+    number = value.get("value")
+    return int(number * units.get(value.get("unit"), 0)) or None if isinstance(number, (int, float)) else None
+
+
+def _told(value):
+    """A text that tells something: not N/A."""
+    return value if isinstance(value, str) and value not in ("", "N/A") else None
+
+
+def _cards(text):
+    """Index to entry of ``amd-smi … --json``: a list, and since ROCm 7 one under ``gpu_data``."""
+    begin = re.search(r"[\[{]", text)  # warnings may stand before it
+    content = json.loads(text[begin.start() :] if begin else text)
+    rows = content.get("gpu_data") if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        raise ValueError("no list of GPUs")
+    return {row["gpu"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("gpu"), int)}
+
+
+def _section(row, name):
+    found = row.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def parse_amd_smi(static, usage=None, listed=None):
+    """``(driver, devices)`` of ``amd-smi static``, ``metric --mem-usage``, ``list``; `ValueError` when it is none."""
+    rows, driver = _cards(static), None
+    used, names = (_cards(text) if text else {} for text in (usage, listed))
+    devices = []
+    for index, row in sorted(rows.items()):
+        asic, memory = _section(row, "asic"), _section(used.get(index, {}), "mem_usage")
+        total = _size(memory.get("total_vram")) or _size(_section(row, "vram").get("size"))
+        taken = memory.get("used_vram")
+        taken = 0 if isinstance(taken, dict) and taken.get("value") == 0 else _size(taken)
+        driver = driver or _told(_section(row, "driver").get("version"))
+        name = names.get(index, {})
+        devices.append(
+            {
+                "index": index,
+                "uuid": _told(name.get("uuid")) or _told(asic.get("asic_serial")),
+                "name": _told(asic.get("market_name")),
+                "pci_bus_id": _told(_section(row, "bus").get("bdf")) or _told(name.get("bdf")),
+                "architecture": _told(asic.get("target_graphics_version")),
+                "memory_total": total,
+                "memory_used": taken,
+                "memory_free": total - taken if total is not None and taken is not None else None,
+                "mig": [],
+                "processes": [],
+            }
+        )
+    return driver, devices
+
+
+def _amd_smi(module):
+    """What the newer tool says, which replaces rocm-smi (ROCm 7 no longer installs that everywhere)."""
+    static = _run(module, "amd-smi", "static", "--asic", "--bus", "--vram", "--driver", "--json")
+    if static is None:
+        return None
+    usage, listed = (
+        _run(module, "amd-smi", "metric", "--mem-usage", "--json"),
+        _run(module, "amd-smi", "list", "--json"),
+    )
+    for more in ((usage, listed), (None, None)):  # what is optional must not spoil the rest
+        try:
+            return parse_amd_smi(static, *more)
+        except (ValueError, AttributeError, TypeError, KeyError):
+            continue
+    return None
+
+
+def _rocm_smi(module):
     out = _run(
         module, "rocm-smi", "--showproductname", "--showuniqueid", "--showbus", "--showmeminfo", "vram",
         "--showdriverversion", "--json",
     )  # fmt: skip
-    if out is None:
-        return None
     try:
-        driver, devices = parse_rocm(out)
+        return parse_rocm(out) if out is not None else None
     except (ValueError, AttributeError):
         return None
-    return {"status": "ok", "message": "", "driver": driver, "cuda": None, "devices": devices} if devices else None
+
+
+def amd(module):
+    """The GPU part of the answer for a host with ROCm's tools; None where there are none or they fail."""
+    for ask in (_amd_smi, _rocm_smi):
+        driver, devices = ask(module) or (None, [])
+        if devices:
+            return {"status": "ok", "message": "", "driver": driver, "cuda": None, "devices": devices}
+    return None
 
 
 def container_names(engine, devices):

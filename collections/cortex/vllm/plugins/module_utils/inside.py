@@ -31,11 +31,13 @@ DEFAULT_STATE_DIR = "/var/lib/cortex-vllm"
 LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
-_KEY = re.compile(r"^(version|parser|plugins|packages|(argv|collective|model)-[0-9a-f]{64})$")
+_KEY = re.compile(r"^(version|parser|plugins|packages|(argv|collective|model|toolkit)-[0-9a-f]{64})$")
 # Where packages beside vLLM tell their version.
 PACKAGES = {"transformers": "transformers/__init__.py", "torch": "torch/version.py"}
 # Facts by hash: what the key's first word is called in images.json.
-_PROOFS = {"argv": "proved", "model": "models"}
+_PROOFS = {"argv": "proved", "model": "models", "toolkit": "toolkit"}
+# Of the host as much as of the image: what failed may have been mended, and is asked for again.
+_OF_HOST = "toolkit-"
 
 
 def _name(image_id, key):
@@ -84,7 +86,8 @@ def inside(request, params):
         path = os.path.join(state_dir, "images", _name(image_id, key) + ".json")
         lock = locks.path_of(state_dir, "look-" + _name(image_id, key))
         noted, look = _load(path), request.get("look")
-        if noted and noted.get("answer") is not None and not locks.locked(lock):
+        kept = not key.startswith(_OF_HOST)
+        if kept and noted and noted.get("answer") is not None and not locks.locked(lock):
             if request.get("keep", True) and not key.startswith("collective-"):
                 remember(state_dir, image_id, key, noted["answer"])
             return _answer(True, image_id, noted=noted)
@@ -109,7 +112,7 @@ def remember(state_dir, image_id, key, answer):
     """Put into images.json what every observation of the image is to carry. Raises `OSError`."""
     if answer.get("problem"):
         fact = {key.partition("-")[0] + "_problem": answer["problem"]}
-        if key.partition("-")[0] in ("argv", "collective", "model"):
+        if key.partition("-")[0] in ("argv", "collective", "model", "toolkit"):
             return
     elif key == "version":
         fact = {"vllm_version": answer["version"], "source": answer["source"]}
@@ -120,7 +123,7 @@ def remember(state_dir, image_id, key, answer):
         fact = {key: answer[key]}
     else:
         kind, _mark, digest = key.partition("-")
-        said = answer.get("error")
+        said = answer.get("said" if kind == "toolkit" else "error")
         if said and answer.get("step"):
             said = "{0}: {1}".format(answer["step"], said)
         fact = {_PROOFS[kind]: {digest: said}}
@@ -228,6 +231,8 @@ class Look:
         except EngineError as exc:
             if exc.kind in ("connection", "timeout"):
                 raise
+            if self.key.startswith(_OF_HOST):
+                return None, exc.message
             # An image without python3: that will not change.
             return {"problem": "python3 of the image cannot be started: {0}".format(exc.message)}, ""
         self.started = True
@@ -247,8 +252,12 @@ class Look:
             lines = engine.logs(self.name, 1, 5, False).decode("utf-8", "replace").strip().splitlines()
             why = lines[-1] if lines else "it printed nothing"
             text = "the one-off container ended with code {0}: {1}".format(run.get("ExitCode"), why)
+            if self.key.startswith(_OF_HOST):
+                return None, text
             # 126 and 127: its python3 is not there or no program, which will not change.
             return ({"problem": text}, "") if run.get("ExitCode") in (126, 127) else (None, text)
+        if self.key.startswith(_OF_HOST):
+            return {"said": content.decode("utf-8", "replace")}, ""
         answer = json.loads(content.decode("utf-8"))
         if self.key == "version" and "version" in answer:
             answer["source"] = "asked"
@@ -298,6 +307,9 @@ def body(image_id, script, key, wants=None):
             "RestartPolicy": {"Name": "no"},
         },
     }  # fmt: skip
+    if key.startswith(_OF_HOST):
+        # A shell is in more images than Python is, and it says as much as there is to say.
+        made.update(Entrypoint=["/bin/sh"])
     wants = wants or {}
     wanted = wants.get("host_config") or {}
     if wanted:

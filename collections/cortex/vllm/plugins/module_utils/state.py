@@ -120,7 +120,7 @@ def note_images(state_dir, facts):
         merged = dict(known)
         for ident, added in facts.items():
             entry = dict(merged.get(ident) or {}, **added)
-            for kind in ("proved", "models"):
+            for kind in ("proved", "models", "toolkit"):
                 if kind in added:
                     proved = dict((merged.get(ident) or {}).get(kind) or {})
                     for digest in added[kind]:

@@ -13,8 +13,8 @@ description:
   - Asks the driver (C(nvidia-smi)) for the GPUs, their memory and the processes on them, and the container engine for
     the containers that were given GPUs; looks at their links, at the fabric manager, at the container toolkit with its
     CDI specifications, and for Xid errors in the kernel's messages.
-  - Hosts with AMD GPUs are asked through C(rocm-smi). They are shown; servers of this collection run on NVIDIA GPUs and
-    CPUs.
+  - Hosts with AMD GPUs are asked through C(amd-smi), or C(rocm-smi) where there is none. They are shown; servers of
+    this collection run on NVIDIA GPUs and CPUs.
   - A host without a driver, or with a broken one, is not an error of the task. RV(status) and RV(message) say what is
     wrong and what to do.
 extends_documentation_fragment:

@@ -42,8 +42,9 @@ options:
     type: dict
   weights_bytes:
     description:
-      - Size of the checkpoint's tensors in bytes. Without it they are counted from O(config).
-    type: int
+      - Size of the checkpoint's tensors, in bytes or with a unit (V(14.96GiB), V(16.06GB)).
+      - Without it, or with V(0), they are counted from O(config).
+    type: raw
   engine_args:
     description: Arguments of the server, as in a declaration.
     type: dict
@@ -58,8 +59,8 @@ options:
   gpu:
     description:
       - The GPU, with the keys C(name), C(memory_gib) (what vLLM sees, 79.18 for an H100), C(free_gib) (when the server
-        starts, if not all) and C(compute_capability).
-    type: dict
+        starts, if not all) and C(compute_capability). A text is the name of a card (V(H100)).
+    type: raw
   gpu_count:
     description: Number of such GPUs. Taken as tensor parallel size when O(engine_args) says nothing of it.
     type: int
@@ -67,8 +68,8 @@ options:
     description: The C(config.json) of the draft model of C(speculative_config).
     type: dict
   draft_weights_bytes:
-    description: Size of the draft model's tensors in bytes.
-    type: int
+    description: Size of the draft model's tensors, as O(weights_bytes).
+    type: raw
   servers:
     description: Declarations of the host, as O(cortex.vllm.servers#module:servers) has them.
     type: raw

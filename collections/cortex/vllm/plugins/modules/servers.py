@@ -105,8 +105,17 @@ options:
       - Also judge the host itself, whatever is declared. Driver, libraries, fabric manager and container toolkit agree,
         CDI specifications are current, GPUs are healthy and held by nobody else.
       - It reads more than a converge needs, the kernel's messages among it.
+      - The container toolkit is proven by a container that gets all GPUs and lists them, in check mode too. It runs for
+        a second in an image that is there, has no network, takes no memory of a GPU and is removed. What it showed is
+        remembered for this driver, toolkit, engine, boot and image.
     type: bool
     default: false
+  contract_image:
+    description:
+      - Image in which O(contract) proves the container toolkit. It needs a shell, and is never pulled.
+      - Left out, it is the image of the first declared server with GPUs whose image is on the host. V(none) proves
+        nothing.
+    type: str
   accept:
     description: Codes of findings that a person has decided to live with, for all declarations.
     type: list
@@ -277,6 +286,13 @@ pending:
       description: Seconds after which it must be over.
       returned: always
       type: float
+toolkit:
+  description:
+    - What came of the proof of the container toolkit by a container. V(proven) is none where it could not be made, and
+      V(message) says why. None where there was nothing to prove.
+  returned: with O(contract)
+  type: dict
+  sample: {image: "vllm/vllm-openai:v0.32.0", proven: true, message: ""}
 findings:
   description: Everything that the checks and the diagnosis have to say.
   returned: always

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import inspection, nodes, planning, status
+from . import inspection, nodes, planning, status, toolkit_proof
 from . import observation as observing
 from .findings import Finding, FindingsError, errors, located, ordered
 from .following import Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
@@ -53,6 +53,7 @@ class Settings:
     batch: tuple[str, ...] | None = None
     registries: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     contract: bool = False
+    contract_image: str | None = None
     holds: tuple[Any, ...] = ()
     saved: Mapping[str, Any] | None = None
 
@@ -208,9 +209,15 @@ class Converge:
 
     def _plan(self) -> tuple[observing.Observation, planning.Plan]:
         settings = self.settings
-        request = observing.query(self.specs, settings.state_dir, pulse=settings.pulse, contract=settings.contract)
+        image = settings.contract_image if settings.contract_image != toolkit_proof.NONE else None
+        request = observing.query(
+            self.specs, settings.state_dir, pulse=settings.pulse, contract=settings.contract, contract_image=image
+        )
         answer = self.remote("observe", request)
         seen = observing.Observation.parse(answer.get("observation") or {})
+        if settings.contract:
+            active = [spec for spec in self.specs if spec.state not in observing.INACTIVE_STATES]
+            seen = toolkit_proof.proven(self.remote, settings.state_dir, seen, active, settings.contract_image)
         return seen, planning.plan(self.specs, seen, self._options())
 
     def _options(self) -> planning.Options:
@@ -325,6 +332,8 @@ class Converge:
             spans=_spans(self.specs, plan, seen, self.settings),
             status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
         )
+        if self.settings.contract:
+            result["toolkit"] = toolkit_proof.told(seen.contract)
         result["todo"] = [word for word in ("starts", "disrupts", "unwell") if result[word]]
         if self.settings.diff:
             result["diff"] = (self._first or plan).diff()

@@ -258,6 +258,7 @@ def ask(
         "packages": "which Transformers it has",
         "model": "to load configuration and tokenizer",
         "collective": "to sum over its GPUs",
+        "toolkit": "whether it gets the GPUs",
     }.get(key.partition("-")[0], "whether it takes these arguments")
     begin, said = clock(), False
     while True:

@@ -76,6 +76,7 @@ def query(
     model_info: bool = True,
     pulse: Mapping[str, Any] | None = None,
     contract: bool = False,
+    contract_image: str | None = None,
 ) -> dict[str, Any]:
     """Build the request of step ``observe`` for all servers of one host.
 
@@ -86,12 +87,13 @@ def query(
     :param pulse: how to watch for tokens (``window``, ``token``, ``token_timeout``), of all servers; without it only
         those are watched that may be restarted when they hang
     :param contract: read what the contract check judges, whatever is declared
+    :param contract_image: where the container toolkit is to be proven, unless in a declared server's
     :returns: the request, as docs/contract.md says
     """
     specs = list(specs)
     watched = [spec.name for spec in specs if pulse is not None or getattr(spec, "restart_when_hung", False)]
     servers: list[dict[str, str]] = []
-    images: dict[str, None] = {}
+    images: dict[str, None] = {contract_image: None} if contract_image else {}
     models: dict[str, dict[str, Any]] = {}
     paths: dict[str, None] = {}
     networks: dict[str, None] = {}

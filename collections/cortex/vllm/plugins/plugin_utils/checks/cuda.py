@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..findings import Finding
 from ..observation import wants_gpus
 from .context import Findings, Server
-from .tables import facts
+from .tables import facts, table
 
 #: Conditions of NVIDIA_REQUIRE_CUDA (nvidia-container-toolkit, internal/requirements).
 _CONDITION = re.compile(r"(cuda|driver|driverversion|brand|arch)(>=|<=|!=|=|<|>)([\w.]+)$")
@@ -23,7 +24,13 @@ _CONDITION = re.compile(r"(cuda|driver|driverversion|brand|arch)(>=|<=|!=|=|<|>)
 def check(server: Server) -> Findings:
     """Sources: nvidia-container-toolkit internal/requirements; docs.nvidia.com/deploy/cuda-compatibility."""
     gpus = server.observation.gpus
-    if not wants_gpus(server.spec) or server.image is None or gpus.get("status") not in (None, "ok"):
+    if server.image is None:
+        return
+    other = _other_build(server)
+    if other is not None:
+        yield other
+        return
+    if not wants_gpus(server.spec) or gpus.get("status") not in (None, "ok"):
         return
     env = {**((server.image.get("config") or {}).get("Env") or {}), **(getattr(server.spec, "env", None) or {})}
     told = False
@@ -43,12 +50,51 @@ def check(server: Server) -> Findings:
     yield from _architectures(server, env)
 
 
+def torch(server: Server) -> tuple[str, str]:
+    """(version, build) of the torch in the image, ``("2.11.0", "cu130")``; empty where nobody looked.
+
+    torch/version.py ``__version__``: the wheels of download.pytorch.org have their build in it, PyPI's have none.
+    """
+    found = (((server.image or {}).get("known") or {}).get("packages") or {}).get("torch")
+    version, _plus, build = str(found or "").partition("+")
+    return version, build.split(".")[0].lower()
+
+
+def _other_build(server: Server) -> Finding | None:
+    """A build of torch that cannot do what the server asks for (vllm/platforms/__init__.py finds no device)."""
+    version, build = torch(server)
+    wants, plain = wants_gpus(server.spec), getattr(server.spec, "kind", None) == "container"
+    built = "the CPU" if build == "cpu" else "ROCm" if build.startswith("rocm") else build.upper()
+    if wants and (build in {"cpu", "xpu"} or build.startswith("rocm")):
+        text, severity = (
+            f"torch {version} in the image is built for {built}, and the server asks for NVIDIA GPUs",
+            "error",
+        )
+        fix = "Use an image with the CUDA build, or write gpus: none."
+    elif not wants and not plain and build.startswith("cu") and build != "cu":
+        text = f"torch {version} in the image is built for CUDA, and the server has no GPU: vLLM ends without a device"
+        severity, fix = "warning", "Use an image of the CPU build, or give the server a GPU."
+    else:
+        return None
+    return server.finding("image.gpu-architecture", severity, text, "image", fix, origin=server.spec.image)
+
+
+def _cuda(build: str) -> list[int]:
+    """``cu130`` → 13, 0; empty for any other build."""
+    match = re.fullmatch(r"cu(\d{2})(\d)", build)
+    return [int(match[1]), int(match[2])] if match else []
+
+
 def _version(server: Server, env: Mapping[str, str]) -> Findings:
     gpus = server.observation.gpus
     image, driver = _numbers(env.get("CUDA_VERSION")), _numbers(gpus.get("cuda"))
+    built = _cuda(torch(server)[1])
+    who = "the image has"
+    if built and built > image[:2]:  # what torch brings is what runs
+        image, who = built, f"torch {torch(server)[0]} in the image is built for"
     if not image or not driver or image[:2] <= driver[:2]:
         return
-    text = f"the image has CUDA {_text(image)}, and driver {gpus.get('driver')} supports {_text(driver)}"
+    text = f"{who} CUDA {_text(image)}, and driver {gpus.get('driver')} supports {_text(driver)}"
     if image[0] == driver[0]:
         yield server.finding(
             "gpu.driver",
@@ -77,6 +123,7 @@ def _architectures(server: Server, env: Mapping[str, str]) -> Findings:
     official = re.search(r"(^|/)vllm/vllm-openai[:@]", str(server.spec.image)) is not None
     if not said and official and server.exact:
         said = str(facts(server.release).get("gpu_architectures") or "")
+    said = said or str(table("torch")["builds"].get(torch(server)[1]) or "")
     built = [(tuple(_numbers(item)), item.endswith("+PTX")) for item in said.replace(";", " ").split()]
     capability = server.capability
     if not built or capability is None or any(not item for item, _ptx in built):

@@ -77,6 +77,8 @@ def findings(server: Server, found: memory.Estimate, advice: memory.Advice | Non
     runs = container is not None and container.running
     told = []
     for item in found.findings:
+        if item.code == "argument.parallel":  # told by checks/parallel.py, with more numbers
+            continue
         # What is running proves itself; that it is close was told before it was started.
         if item.severity != "error" and (runs or item.severity == "info"):
             continue

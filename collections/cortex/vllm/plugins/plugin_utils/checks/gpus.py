@@ -60,7 +60,7 @@ def _shared(server: Server) -> Findings:
                 "error",
                 f"GPU {uuid} is taken by {names} too",
                 "gpus",
-                "Name other GPUs, or write accept: [gpu.shared] in all of them and divide gpu_memory_utilization.",
+                "Name other GPUs, or write share_gpus: true in all of them and divide gpu_memory_utilization.",
             )
             return
         total = mine + sum(utilization(item) for item in others)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .. import toolkit_proof
 from ..findings import Finding, Severity
 from ..observation import wants_gpus
 from .context import Findings, Host
@@ -32,6 +33,8 @@ def check(host: Host) -> Findings:
         yield Finding("host.toolkit", needed(host), text, fix=fix)
     yield from _cdi(host, toolkit)
     yield from _reload(host, contract)
+    if contract.get("proof"):
+        yield from toolkit_proof.judged(contract["proof"], needed(host))
 
 
 def uses_cdi(host: Host) -> bool:

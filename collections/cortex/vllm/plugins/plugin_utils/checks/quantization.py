@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .. import catalog
 from ..observation import wants_gpus
 from .config import Config
 from .context import Findings, Server
@@ -54,6 +55,8 @@ def check(server: Server) -> Findings:
         yield from refused
         if wants_gpus(server.spec) and not refused:
             yield from _hardware(server, method)
+        elif not wants_gpus(server.spec) and not refused:
+            yield from _processor(server, method, config)
     yield from _dtype(server, config)
     yield from _cache_dtype(server)
 
@@ -101,7 +104,8 @@ def _release(server: Server, method: str, own: str | None) -> Findings:
         severity = "error" if server.exact else "warning"
         yield server.finding("model.quantization", severity, text, _field(server), fix, origin=method)
     elif method in facts(release).get("deprecated_quantization", ()):
-        if not server.argument("allow_deprecated_quantization"):
+        # Of a declared method rendering says it, which needs no host for it.
+        if method != declared_method(server) and not server.argument("allow_deprecated_quantization"):
             yield server.finding(
                 "model.quantization",
                 "error" if server.exact else "warning",
@@ -138,6 +142,54 @@ def _hardware(server: Server, method: str) -> Findings:
                 f"{_name(server)} (compute capability {_dotted(have)}) has no {row['what']}: {row['below']}",
                 _field(server),
             )
+
+
+def _processor(server: Server, method: str, config: Config | None) -> Findings:
+    """vllm/model_executor/kernels/linear/__init__.py: kernels that a release has for the CPU (``cpu`` in the table)."""
+    release = server.release
+    if release is None:
+        return
+    rows, names = table("quantization")["cpu"], _packings(method, config)
+    for row in rows["none"]:
+        if names & set(row["methods"]):
+            text = f"vLLM has no kernel for {row['what']} on the CPU"
+            yield _processor_finding(server, "error" if server.exact else "warning", text, method)
+            return
+    have = catalog.version_key(release.version)
+    for row in rows["since"]:
+        if not names & set(row["methods"]):
+            continue
+        if have < catalog.version_key(row["release"]):
+            text = f"{row['what']} on the CPU came with vLLM {row['release']}; in {release.version} {row['before']}"
+            severity = row["severity"] if server.exact else "warning"
+            yield _processor_finding(server, severity, text, method)
+        elif row.get("needs"):
+            text = f"{row['what']} on the CPU needs {row['needs']}, or vLLM finds no kernel"
+            yield _processor_finding(server, "info", text, method)
+
+
+def _packings(method: str, config: Config | None) -> set[str]:
+    """The method, and how its weights are packed where the method does not tell (``block``, ``packed``, ``nvfp4``)."""
+    own = config.quantization if config is not None else {}
+    if method == "fp8" and own.get("weight_block_size"):
+        return {"block"}
+    if method == "modelopt" and "FP4" in str(own.get("quant_algo") or ""):
+        return {"nvfp4"}
+    if method != "compressed-tensors":
+        return {method}
+    groups = own.get("config_groups")
+    first = next(iter(groups.values()), None) if isinstance(groups, Mapping) else None
+    weights = first.get("weights") if isinstance(first, Mapping) else None
+    weights = weights if isinstance(weights, Mapping) else {}
+    small, floats = weights.get("num_bits") == 4, weights.get("type") == "float"
+    if floats and not small and weights.get("strategy") == "block":
+        return {"block"}
+    return {"nvfp4" if floats else "packed"} if small else {"fp8"} if floats else {"int8"}
+
+
+def _processor_finding(server: Server, severity: Any, text: str, method: str) -> Any:
+    fix = "Use weights in int8 (compressed-tensors), AWQ or GPTQ, or none; docs/hardware.md has the table."
+    return server.finding("model.quantization", severity, text, _field(server), fix, origin=method)
 
 
 def _dtype(server: Server, config: Config | None) -> Findings:

@@ -118,6 +118,11 @@ def _count(question: Question, found: Estimate) -> int | None:
 
 def _cheapest(found: Estimate) -> dict[str, Any] | None:
     """The change that costs least: length, share, sequences, graphs, more of them at once, more GPUs."""
+    if found.shape and found.settings and found.shape.heads % found.settings.tensor:
+        even = next(count for count in range(found.settings.tensor, 0, -1) if not found.shape.heads % count)
+        answer = estimate(found.question.with_arguments(tensor_parallel_size=even))
+        more = {} if answer.fits else _cheapest(answer)
+        return None if more is None else {"tensor_parallel_size": even, **more}
     for changed in _candidates(found):
         question = found.question.with_arguments(**changed)
         answer = estimate(question)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Finding
-from . import arguments, draft, kv_cache, overhead, quantization, shape, weights
-from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle
+from . import arguments, draft, kv_cache, overhead, quantization, shape, state_space, weights
+from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle, true
 from .overhead import Range
 
 
@@ -76,6 +76,8 @@ class Estimate:
     def say(self, code: str, severity: Any, message: str, name: str | None = None, fix: str | None = None) -> None:
         """Add a finding; ``name`` is an engine argument or ``config``/``gpu``."""
         path = name if name in {None, "config", "gpu", "model", "vllm_version"} else f"engine_args.{name}"
+        if name and name.startswith("VLLM_"):
+            path = f"environment.{name}"
         self.findings.append(Finding(code, severity, message, field=path, fix=fix))
 
 
@@ -87,7 +89,8 @@ def estimate(question: Question) -> Estimate:
     except (shape.UnknownArchitecture, TypeError, ValueError, AttributeError, ArithmeticError) as problem:
         result.say(
             "memory.architecture-unknown", "info", f"memory is not predicted: {problem}", "config",
-            "Set max_model_len and gpu_memory_utilization from what the start logs say.",
+            "Give the model's whole config.json. If it is whole, go by a start's log: \"Model loading took\" and "
+            "\"Available KV cache memory\" say what to write for gpu_memory_utilization and max_model_len.",
         )  # fmt: skip
     if result.shape is None:
         return _without_shape(result)
@@ -99,7 +102,8 @@ def estimate(question: Question) -> Estimate:
         _weights(result)
         _sizes(result)
     except BadValue as problem:
-        result.say("memory.value", "error", str(problem), problem.field)
+        given = problem.field in named(question.engine_args) or problem.field.startswith("VLLM_")
+        result.say("memory.value", "error", str(problem), problem.field if given else "config")
         return result
     except kv_cache.UnknownCache as problem:
         result.say("memory.cache-unknown", "info", str(problem), "kv_cache_dtype", "Look at what the start logs say.")
@@ -112,7 +116,21 @@ def estimate(question: Question) -> Estimate:
         return result
     if result.kv is not None:
         _verdict(result)
+    _shared_out(result)
     return result
+
+
+def _shared_out(result: Estimate) -> None:
+    """vllm/config/model.py verify_with_parallel_config: heads are shared out evenly, or vLLM refuses."""
+    model, settings = result.shape, result.settings
+    if model is None or settings is None or model.family in state_space.PURE:
+        return
+    if model.heads % settings.tensor:
+        text = f"{model.heads} attention heads cannot be shared out among {settings.tensor} ranks"
+        even = [count for count in range(settings.tensor, 0, -1) if not model.heads % count]
+        fix = f"Write tensor_parallel_size: {even[0]}."
+        result.say("argument.parallel", "error", text, "tensor_parallel_size", fix)
+        result.fits = False if result.fits is not None else None
 
 
 def _arguments(question: Question, result: Estimate) -> dict[str, Any]:
@@ -156,7 +174,9 @@ def _weights(result: Estimate) -> None:
     mode = settings.given.get("mm_encoder_tp_mode")
     if settings.given.get("enable_multimodal_encoder_data_parallel"):  # its name up to 0.12
         mode = "data"
-    config = {**model.config, "mm_encoder_tp_mode": mode} if mode else model.config
+    config = {**model.config, "mm_encoder_tp_mode": mode} if mode else dict(model.config)
+    if true(settings.given.get("enable_expert_parallel")):
+        config["expert_copies"] = integer(settings.given, "data_parallel_size", 1)
     model = dataclasses.replace(model, dtype=settings.dtype, config=config)
     if question.weights_bytes:
         found: weights.Weights | None = weights.from_checkpoint(

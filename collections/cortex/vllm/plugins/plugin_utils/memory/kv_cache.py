@@ -178,19 +178,19 @@ def layout(shape: Shape, settings: Settings, draft: float = 0.0) -> Layout:
 def states(shape: Shape, settings: Settings) -> int:
     """Blocks of a layer with a state of fixed size that a request holds; 0: one for each block of the others.
 
-    vllm/v1/kv_cache_interface.py MambaSpec.max_memory_usage_bytes. With prefix caching, which such models have by
-    themselves since 0.26 (vllm/config/model.py is_prefix_caching_supported), a request holds two, or a state for each
-    block where the model can do it (``all``, until 0.27; vllm/model_executor/models/config.py MambaModelConfig).
+    vllm/v1/kv_cache_interface.py MambaSpec.max_memory_usage_bytes. With prefix caching, which models with attention
+    beside have by themselves since 0.26 (vllm/config/model.py is_prefix_caching_supported), a request holds two, or one
+    for each block where the model can do it (``all``, until 0.31; models/config.py MambaModelConfig).
     """
     said = settings.given.get("speculative_config")
     ahead = int(said.get("num_speculative_tokens") or 0) if isinstance(said, Mapping) else 0
     if settings.key < ((0, 17), 0, 0):
         return 1 + ahead
-    caching = settings.given.get("enable_prefix_caching")
-    if not (settings.key >= ((0, 26), 0, 0) if caching is None else true(caching)):
+    caching, alone = settings.given.get("enable_prefix_caching"), "full" not in shape.kinds
+    if not (settings.key >= ((0, 26), 0, 0) and not alone if caching is None else true(caching)):
         return 1 + ahead
     mode = str(settings.given.get("mamba_cache_mode") or "none")
-    able = "mamba" in shape.traits and settings.key < ((0, 28), 0, 0)
+    able = "mamba" in shape.traits and settings.key < ((0, 32), 0, 0)
     if able and mode in {"none", "all"}:
         return 0
     return 2 + ahead

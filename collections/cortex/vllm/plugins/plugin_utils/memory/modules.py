@@ -29,7 +29,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "mixer": ("mixer.in_proj", "mixer.out_proj"),
     "mlp": ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
     "shared": ("mlp.shared_expert.up_proj", "mlp.shared_expert.down_proj"),
-    "experts": ("mlp.experts.0.up_proj", "mlp.experts.0.down_proj"),
+    "experts": ("mlp.experts.N.up_proj", "mlp.experts.N.down_proj"),
 }
 #: Other names of the same module.
 _SAME = (
@@ -86,7 +86,7 @@ class Names:
 def _usual(name: str) -> str:
     for other, usual in _SAME:
         name = name.replace(other, usual)
-    return re.sub(r"experts\.(?:\d+|\*)", "experts.0", name)
+    return re.sub(r"experts\.(?:\d+|\*)", "experts.N", name)
 
 
 def _pattern(pattern: str) -> Callable[[str], bool]:
@@ -105,7 +105,7 @@ def _expression(text: str) -> Callable[[str], bool]:
     forms = ("", "model.", "model.language_model.", "language_model.model.")
 
     def match(name: str) -> bool:
-        spelled = name.replace("layers.N", "layers.1")
+        spelled = name.replace(".N", ".1")
         others = [spelled.replace(usual, other) for other, usual in _SAME[:2] if usual in spelled]
         return any(compiled.match(form + one) for form in forms for one in (spelled, *others))
 
@@ -125,6 +125,25 @@ def sizes(
     :param layers: how many layers have each part
     :param size: bytes of a weight by a group's ``weights``
     """
+    key = (id(own), usual, tuple(sorted(layers.items())))
+    kept = _RECENT.get(key)
+    if kept is None or kept[0] is not own:  # advice asks the same question dozens of times
+        while len(_RECENT) > 16:
+            _RECENT.pop(next(iter(_RECENT)), None)
+        kept = _RECENT[key] = (own, _sizes(own, usual, layers, size))
+    return kept[1]
+
+
+#: The last configurations that were asked for and their answers; each is held, so that its identity stays its own.
+_RECENT: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[str, float]]] = {}
+
+
+def _sizes(
+    own: Mapping[str, Any],
+    usual: float | None,
+    layers: Mapping[str, int],
+    size: Callable[[Mapping[str, Any]], float | None],
+) -> dict[str, float]:
     groups = _groups(own, size)
     left_out = Names(item for name in _LEFT_OUT for item in _list(own.get(name)))
     if not groups and usual is None:

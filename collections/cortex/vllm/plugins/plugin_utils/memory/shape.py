@@ -14,6 +14,7 @@ layouts those of vllm/model_executor/models/ of the releases in the catalogue.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -138,7 +139,9 @@ def read(config: Mapping[str, Any]) -> Shape:
     architecture = _architecture(config)
     family = re.split(r"For[A-Z]|Model$|LMHead", architecture)[0]
     if family not in FAMILIES:
-        raise UnknownArchitecture(f"architecture {architecture or '(none named)'} is unknown to the memory model")
+        raise UnknownArchitecture(
+            f"architecture {architecture or '(none named)'} is unknown to the memory model{_near(family)}"
+        )
     if family == "DeciLM":
         flat = searched(flat)
     if not flat.get("num_hidden_layers") and isinstance(flat.get("layers_block_type"), list):
@@ -212,6 +215,12 @@ def read(config: Mapping[str, Any]) -> Shape:
     return shape
 
 
+def _near(family: str) -> str:
+    """A known name that is near one that is not: half of such questions are slips."""
+    near = difflib.get_close_matches(family, FAMILIES, 1, 0.8) if family else []
+    return f"; {near[0]} is known" if near else ""
+
+
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     """The text model's own keys over the outer ones, under transformers' names."""
     inner: dict[str, Any] = dict(config)
@@ -221,6 +230,9 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
             nested = source.get(name)
             if isinstance(nested, Mapping):
                 inner.update({key: value for key, value in nested.items() if value is not None})
+    for name, value in inner.items():
+        if isinstance(value, str) and value.isdecimal():  # templates make texts of numbers
+            inner[name] = int(value)
     for short, name in _ALIASES.items():
         if inner.get(name) is None and inner.get(short) is not None:
             inner[name] = inner[short]

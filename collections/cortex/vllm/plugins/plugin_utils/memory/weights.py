@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import state_space, vision
+from .arguments import integer
 from .quantization import Encoding, plain
 from .shape import Shape
 
@@ -165,7 +166,7 @@ def parts(shape: Shape, how: Encoding, tensor: int) -> dict[str, float]:
         width, hidden = math.ceil(width / 128) * 128.0, math.ceil(hidden / 256) * 256.0
     found["shared"] = each * shape.shared_width * sparse
     found["router"] = shape.hidden * shape.experts * sparse
-    found["experts"] = 3 * hidden * width * shape.experts * sparse
+    found["experts"] = 3 * hidden * width * shape.experts * sparse / _shared_by(shape)
     return found
 
 
@@ -218,7 +219,13 @@ def _mamba_parts(shape: Shape, tensor: int) -> dict[str, float]:
     inner = int(flat.get("moe_latent_size") or 0)  # experts on a narrower vector, its projections on every rank
     found["latent"] = 2.0 * shape.hidden * inner * sparse
     found["experts"] = matrices * (inner or shape.hidden) / tensor * shape.expert_width * shape.experts * sparse
+    found["experts"] /= _shared_by(shape)
     return found
+
+
+def _shared_by(shape: Shape) -> int:
+    """Data parallel copies that share the experts (expert parallel), beside the ranks of each."""
+    return max(1, int(shape.config.get("expert_copies") or 1))
 
 
 def _attention(shape: Shape, tensor: int) -> float:
@@ -254,6 +261,6 @@ def adapters(shape: Shape, arguments: Mapping[str, Any], tensor: int) -> float:
     """Bytes of the slots for LoRA adapters, which are allocated at start (vllm/lora/layers/)."""
     if not arguments.get("enable_lora"):
         return 0.0
-    rank, slots = int(arguments.get("max_lora_rank") or 16), int(arguments.get("max_loras") or 1)
+    rank, slots = integer(arguments, "max_lora_rank", 16), integer(arguments, "max_loras", 1)
     wide = 4 * (shape.hidden + shape.head_dim * shape.heads) + 3 * (shape.hidden + shape.intermediate)
     return 2.0 * rank * slots * shape.layers * wide / tensor

@@ -194,6 +194,10 @@ def _ray(spec: Any, division: Division, head: str) -> Share:
     waits for the nodes that its placement group needs.
     """
     nodes = spec.nodes
+    if not spec.wants_gpus:
+        # vllm/platforms/interface.py: ray_device_key is empty but for CUDA, ROCm and XPU (0.32); ray_utils.py refuses.
+        text = "vLLM's CPU backend does not support Ray, and no GPUs are declared"
+        return Share(problem=(text, "Write gpus; on CPUs an image of vLLM 0.11.1 or newer with backend: native"))
     if division.kind == "data" and nodes.balancing != "internal":
         return Share(problem=("Ray balances internally only", "Write balancing: internal, or backend: native"))
     own = ["--node-ip-address", nodes.own.address] if nodes.own.address else []

@@ -17,7 +17,7 @@ from ..checks import gguf
 from ..findings import Finding, errors
 from ..inspection import Look
 from ..rendering.arguments import tokenizer_of
-from ..spec import MOUNT_CACHE, MOUNT_FILES, MOUNT_STATE
+from ..spec import MOUNT_CACHE, MOUNT_FILES, MOUNT_STARTING, MOUNT_STATE
 from .prepare import Prepared
 
 
@@ -59,7 +59,7 @@ def model_question(ready: Prepared) -> str | None:
         return None
     given = {str(key).lstrip("-").replace("-", "_"): value for key, value in spec.engine_args.items()}
     host = rendered.body.get("HostConfig") or {}
-    own = (MOUNT_FILES, MOUNT_STATE, MOUNT_CACHE)
+    own = (MOUNT_FILES, MOUNT_STATE, MOUNT_CACHE, MOUNT_STARTING)
     revision = model.get("commit") or spec.revision
     tokenizer = tokenizer_of(spec, model) if spec.tokenizer else spec.model
     env = {name: value for name, value in rendered.env.items() if name.startswith(("HF_HUB_", "TRANSFORMERS_"))}

@@ -27,6 +27,11 @@ FIRST_WAIT = 5
 LONGEST_WAIT = 300
 #: Failed starts in a row after which nothing is tried any more: with the waits, about 40 minutes.
 GIVE_UP = 12
+#: Seconds that a server waits for another one on its GPU to be ready, and for which it keeps others waiting; seconds
+#: between two words about it, and between two looks.
+TURN_LIMIT = 1800
+TURN_WORD = 60
+TURN_STEP = 0.5
 #: Seconds that one health request may take.
 HEALTH_TIMEOUT = 8
 
@@ -42,7 +47,7 @@ def _compiled() -> dict[str, Any]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return {name: environment.get_template(name) for name in ("launch.sh.j2", "health.sh.j2")}
+    return {name: environment.get_template(name) for name in ("launch.sh.j2", "health.sh.j2", "turn.py.j2")}
 
 
 #: Compiled when the module is imported, which the parent of Ansible's workers does once for all of them (16 ms).
@@ -54,6 +59,7 @@ def launcher(
     back_off: bool = True,
     seed_cache: bool = True,
     before: Sequence[str] = (),
+    turn: Sequence[str] = (),
     files: str = MOUNT_FILES,
     state: str = MOUNT_STATE,
 ) -> str:
@@ -62,6 +68,7 @@ def launcher(
     :param back_off: count and wait; only sensible beside a health check, which takes the count away
     :param seed_cache: copy the cache that the image brings into an empty one
     :param before: a command to run first
+    :param turn: arguments of :func:`turn`, where the server shares its GPUs
     :param files: where the generation is mounted
     :param state: where the writable directory is mounted
     """
@@ -70,6 +77,7 @@ def launcher(
         back_off=back_off,
         seed_cache=seed_cache,
         before=shlex.join(before),
+        turn=shlex.join(turn),
         files=files,
         state=state,
         first_wait=FIRST_WAIT,
@@ -81,6 +89,11 @@ def launcher(
 def health_check(url: str, *, state: str = MOUNT_STATE) -> str:
     """The script that asks ``url``, with curl if it is there and with Python otherwise."""
     return _rendered("health.sh.j2", url=url, state=state, timeout=HEALTH_TIMEOUT)
+
+
+def turn(*, limit: float = TURN_LIMIT, word: float = TURN_WORD, step: float = TURN_STEP) -> str:
+    """The program that waits until no other server on the same GPUs is starting."""
+    return _rendered("turn.py.j2", limit=limit, word=word, step=step)
 
 
 def _rendered(name: str, **values: Any) -> str:

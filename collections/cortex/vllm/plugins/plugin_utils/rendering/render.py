@@ -9,20 +9,22 @@
 from __future__ import annotations
 
 import math
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..catalog import Release
 from ..findings import Finding, accepted
 from ..nodes import Share, divide, peers, share
-from ..spec import MOUNT_FILES, ContainerSpec, Mount, ServerSpec
+from ..spec import MOUNT_FILES, MOUNT_STARTING, ContainerSpec, Mount, ServerSpec
 from . import linting
 from .arguments import arguments, inner_address
 from .asking import ask
 from .body import NANO, Process, Rendered, assemble, container_name, owner, verified_policy
 from .collectives import collectives
 from .environment import environment, gpu_environment
-from .files import HEALTH_TIMEOUT, health_check, launcher
+from .files import HEALTH_TIMEOUT, TURN_LIMIT, health_check, launcher, turn
 from .images import ImageFacts, release_findings
 from .mounts import cache_directory, own_files, server_mounts
 
@@ -101,8 +103,12 @@ def render(
     subject = linting.Subject(spec, release, rendered.values, rendered.origins)
     findings += accepted(linting.lint(subject), spec.accept)
     health = None if spec.headless else _health_url(spec)
-    script = launcher(back_off=health is not None, before=part.before)
+    queues = turns(spec, gpus, state_dir) if health is not None else []
+    waits = [str(health), *(f"{MOUNT_STARTING}/{posixpath.basename(path)}" for path in queues)] if queues else []
+    script = launcher(back_off=health is not None, before=part.before, turn=waits)
     files = [{"path": "launch.sh", "mode": "0555", "content": script}]
+    if queues:
+        files.append({"path": "turn.py", "mode": "0444", "content": turn()})
     if health is not None:
         files.append({"path": "health.sh", "mode": "0555", "content": health_check(health)})
     files += together.files
@@ -113,12 +119,14 @@ def render(
         env=environment(spec, linting.environment(spec, release) | rendered.environment | together.environment),
         files=files,
         ports=[(address, port, f"{inner_port}/tcp") for address, port in spec.published()],
-        healthcheck=_healthcheck(spec, model) if health is not None else None,
+        healthcheck=_healthcheck(spec, model, TURN_LIMIT if queues else 0) if health is not None else None,
         devices=together.devices,
     )
 
+    starting = [Mount(source=posixpath.dirname(queues[0]), target=MOUNT_STARTING)] if queues else []
+
     def mounts(generation: str) -> list[Mount]:
-        own = server_mounts(spec, image.id, state_dir, generation)
+        own = [*server_mounts(spec, image.id, state_dir, generation), *starting]
         return sorted(
             [*own, *together.mounts(own_files(spec, state_dir, generation).source)], key=lambda item: item.target
         )
@@ -134,13 +142,15 @@ def render(
         directories=[
             {"path": f"{state_dir}/{spec.name}/run", "mode": "0750"},
             {"path": cache_directory(spec, image.id, state_dir), "mode": "0750"},
+            *({"path": path, "mode": "0555"} for path in queues),
         ],
         body=body,
         probe=probe(spec, model, release),
         generation=generation,
         digests=secrets,
         gpu_locks=list(gpus),
-        start_timeout=start_timeout(spec, (model or {}).get("bytes"), (host or {}).get("storage_rate")),
+        start_timeout=start_timeout(spec, (model or {}).get("bytes"), (host or {}).get("storage_rate"))
+        + (TURN_LIMIT if queues and spec.start_timeout is None else 0),
         stop_timeout=spec.effective_stop_timeout,
         user=owner(spec, image, findings),
         image=image,
@@ -302,7 +312,17 @@ def _health_url(spec: ServerSpec) -> str:
     return f"{spec.scheme}://{f'[{address}]' if ':' in address else address}:{port}/health"
 
 
-def _healthcheck(spec: ServerSpec, model: Mapping[str, Any] | None) -> dict[str, Any]:
+def turns(spec: ServerSpec, gpus: Sequence[str], state_dir: str) -> list[str]:
+    """Folders of the host that stand for the GPUs which the server shares, by which servers take turns when they start.
+
+    Ranks of a model that spans hosts take none: two such models could wait for each other on two hosts.
+    """
+    if not spec.share_gpus or spec.nodes is not None:
+        return []
+    return sorted(f"{state_dir}/locks/starting/{re.sub('[^0-9A-Za-z-]', '_', uuid)}" for uuid in gpus)
+
+
+def _healthcheck(spec: ServerSpec, model: Mapping[str, Any] | None, waits: float = 0) -> dict[str, Any]:
     # Whole minutes, and a fixed one where the model may still be fetched: the body must not change with what a start
     # leaves behind on the disk.
     seconds = expected_load((model or {}).get("bytes")) if spec.offline else ONLINE_LOAD
@@ -311,5 +331,5 @@ def _healthcheck(spec: ServerSpec, model: Mapping[str, Any] | None) -> dict[str,
         "Interval": HEALTH_INTERVAL * NANO,
         "Timeout": (HEALTH_TIMEOUT + 2) * NANO,
         "Retries": 3,
-        "StartPeriod": math.ceil(seconds / 60) * 60 * NANO,
+        "StartPeriod": math.ceil((seconds + waits) / 60) * 60 * NANO,
     }

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from .across import check
-from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STATE, Declaration
+from .base import MOUNT_CACHE, MOUNT_FILES, MOUNT_HUB, MOUNT_STARTING, MOUNT_STATE, Declaration
 from .collectives import Nccl
 from .container import ContainerSpec
 from .describe import fields
@@ -24,6 +24,7 @@ __all__ = [
     "MOUNT_CACHE",
     "MOUNT_FILES",
     "MOUNT_HUB",
+    "MOUNT_STARTING",
     "MOUNT_STATE",
     "REQUEST_DEFAULTS",
     "RESERVED_ARGUMENTS",

@@ -89,7 +89,7 @@ def _together(first: ServerSpec, second: ServerSpec, root: str) -> Iterator[Find
             "error",
             f"{what} is taken by {first.name} too",
             field=f"{root}[{second.name}].gpus",
-            fix="Name other GPUs, or write accept: [gpu.shared] in both and divide gpu_memory_utilization",
+            fix="Name other GPUs, or write share_gpus: true in both and divide gpu_memory_utilization",
             server=second.name,
         )
 

@@ -33,7 +33,8 @@ MOUNT_FILES = "/run/cortex-vllm"
 MOUNT_STATE = "/run/cortex-vllm-state"
 MOUNT_CACHE = "/var/cache/cortex-vllm"
 MOUNT_HUB = "/var/lib/cortex-vllm/hub"
-OWN_MOUNTS = (MOUNT_FILES, MOUNT_STATE, MOUNT_CACHE, MOUNT_HUB)
+MOUNT_STARTING = "/run/cortex-vllm-starting"
+OWN_MOUNTS = (MOUNT_FILES, MOUNT_STATE, MOUNT_CACHE, MOUNT_HUB, MOUNT_STARTING)
 OWN_LABELS = "cortex.vllm."
 
 GIB = 1 << 30

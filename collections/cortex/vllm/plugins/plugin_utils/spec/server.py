@@ -234,6 +234,11 @@ class ServerSpec(Declaration):
     entrypoint: Texts | None = Field(
         default=None, min_length=1, description="Program that takes the arguments. Default: the image's."
     )
+    share_gpus: bool = Field(
+        default=False,
+        description="Whether other servers may have the same GPUs: each of them says so. They start one after the "
+        "other, also when the host boots, because vLLM measures the free memory while it starts.",
+    )
     restart_when_hung: bool = Field(
         default=False, description="Whether a server that runs but gives no token any more is restarted."
     )
@@ -300,6 +305,8 @@ class ServerSpec(Declaration):
         on_hub = any(isinstance(name, str) and name and not name.startswith("/") for name in named)
         if filled.get("hub_cache") is None and on_hub:
             filled["hub_cache"] = DEFAULT_HUB_CACHE
+        if filled.get("share_gpus") is True and isinstance(filled.get("accept") or [], list):
+            filled["accept"] = list(dict.fromkeys([*(filled.get("accept") or []), "gpu.shared"]))
         if filled.get("nodes"):
             filled = _across_hosts(filled)
         return filled

@@ -44,14 +44,13 @@ def check(subject: Subject) -> Findings:
 
 def _unread(subject: Subject, name: str) -> Findings:
     row = _rows()["unread"].get(name)
-    since = row is not None and ("from" not in row or not subject.older(row["from"]))
-    if row is not None and since and (not row.get("gpu") or subject.spec.wants_gpus):
+    if row is not None and _within(subject, row) and (not row.get("gpu") or subject.spec.wants_gpus):
         yield subject.finding(
             "environment.unread", row.get("severity", "error"), row["says"], row["fix"], "env", name, shown=_shown(name)
         )
         return
     row = _rows()["deprecated"].get(name)
-    if row is not None:
+    if row is not None and _within(subject, row):
         yield subject.finding("environment.deprecated", "warning", row["says"], row["fix"], "env", name)
         return
     if name.startswith(nccl.OWNED) and not nccl.known(name):
@@ -61,6 +60,12 @@ def _unread(subject: Subject, name: str) -> Findings:
         yield subject.finding("environment.unknown", "warning", text, fix, "env", name, shown=_shown(name))
         return
     yield from _registered(subject, name, ("env", name), shown=_shown(name))
+
+
+def _within(subject: Subject, row: dict[str, Any]) -> bool:
+    """Whether a row is about this release."""
+    young = "from" in row and subject.older(row["from"])
+    return not young and not ("until" in row and not subject.older(row["until"]))
 
 
 def _registered(subject: Subject, name: str, place: tuple[Any, ...], *, shown: bool) -> Findings:
@@ -127,6 +132,11 @@ def _conflicts(subject: Subject) -> Findings:
         if name in env and subject.spec.hub_cache:
             text = "leads away from the hub cache that is mounted"
             yield subject.finding("environment.conflict", "error", text, "Delete it, or write hub_cache", "env", name)
+    if env.get("NCCL_P2P_DISABLE", "0") not in ("", "0") and _sums_by_itself(subject):
+        # vllm/distributed/device_communicators/custom_all_reduce.py copies between GPUs without NCCL.
+        text = "keeps NCCL from peer to peer, and vLLM's own all-reduce does not look at it"
+        fix = "Write nccl: {p2p: off}, which turns both off, or delete it: NCCL looks at the links itself"
+        yield subject.finding("nccl.p2p-off", "warning", text, fix, "env", "NCCL_P2P_DISABLE")
     port = env.get("VLLM_PORT", "")
     if port and (
         not port.isdigit() or int(port) == (subject.spec.server_port if subject.spec.network == "host" else 8000)
@@ -135,6 +145,13 @@ def _conflicts(subject: Subject) -> Findings:
         yield subject.finding(
             "environment.conflict", "error", text, "Delete it, or write server_port", "env", "VLLM_PORT"
         )
+
+
+def _sums_by_itself(subject: Subject) -> bool:
+    """Whether vLLM would use an all-reduce of its own between the GPUs of the server."""
+    size = str(subject.value("tensor_parallel_size") or 1)
+    several = size.isdigit() and int(size) > 1
+    return subject.spec.wants_gpus and several and not subject.value("disable_custom_all_reduce")
 
 
 def _number(value: str) -> float | None:

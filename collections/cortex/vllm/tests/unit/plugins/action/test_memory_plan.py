@@ -66,6 +66,129 @@ def test_an_unknown_architecture_gets_no_figures(play: t.Any) -> None:
     assert result["findings"][0]["code"] == "memory.architecture-unknown"
 
 
+def without(*names: str) -> dict[str, t.Any]:
+    return {key: value for key, value in CONFIG.items() if key not in names}
+
+
+def having(**more: t.Any) -> dict[str, t.Any]:
+    return {**CONFIG, **more}
+
+
+METHODS = [
+    "awq", "gptq", "fp8", "bitsandbytes", "compressed-tensors", "modelopt", "modelopt_fp4", "mxfp4", "gguf", "torchao",
+    "quark", "hqq", "experts_int8", "fbgemm_fp8", "aqlm", "inc", "auto-round", "ptpc_fp8", "petit_nvfp4",
+    "never-heard-of",
+]  # fmt: skip
+VISION = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+GROUPS = {"a": None, "b": {"weights": None}, "c": {"weights": {"num_bits": None, "group_size": None}}}
+#: Question → what it is answered with: a verdict, None for none, or the text of the refusal.
+ODD: list[tuple[dict[str, t.Any], t.Any]] = [
+    ({"config": {**without("torch_dtype"), "dtype": "float16"}}, True),
+    ({"config": without("torch_dtype")}, True),
+    ({"config": having(torch_dtype="float32")}, True),
+    ({"config": having(torch_dtype="torch.bfloat16")}, True),
+    ({"config": having(torch_dtype="float8_e4m3fn")}, "config: float8_e4m3fn is no type"),
+    ({"config": without("max_position_embeddings")}, True),
+    ({"config": without("num_key_value_heads")}, False),
+    ({"config": without("intermediate_size")}, True),
+    ({"config": without("vocab_size")}, None),
+    ({"config": without("num_hidden_layers")}, None),
+    ({"config": without("architectures")}, None),
+    ({"config": having(architectures="LlamaForCausalLM")}, True),
+    ({"config": having(architectures=[])}, None),
+    ({"config": having(architectures=["LLamaForCausalLM"])}, None),
+    ({"config": having(architectures=["Foo"]), "weights_bytes": 16 * 10**9}, None),
+    ({"weights_bytes": 16 * 10**9}, None),
+    ({"config": having(text_config=None)}, True),
+    ({"config": {"architectures": ["InternVLChatModel"], "llm_config": CONFIG, "vision_config": VISION}}, True),
+    ({"config": having(architectures=["LlavaForConditionalGeneration"], vision_config={"hidden_size": "big"})}, True),
+    ({"config": having(rope_scaling="linear")}, True),
+    ({"config": having(rope_scaling={"type": "linear", "factor": "2"})}, True),
+    *(({"config": having(quantization_config={"quant_method": method})}, ...) for method in METHODS),
+    ({"config": having(quantization_config={"quant_method": "gptq", "bits": "4", "group_size": "128"})}, True),
+    ({"config": having(quantization_config=["awq"])}, True),
+    ({"config": having(quantization_config={
+        "quant_method": "compressed-tensors", "config_groups": GROUPS, "ignore": "lm_head",
+    })}, True),
+    ({"config": having(quantization_config={"quant_method": "fp8", "ignored_layers": None})}, True),
+    ({"config": CONFIG, "weights_bytes": 0}, True),
+    ({"config": CONFIG, "weights_bytes": "14.96GiB"}, True),
+    ({"config": CONFIG, "weights_bytes": "16.06 GB"}, True),
+    ({"config": CONFIG, "weights_bytes": "1.6e10"}, True),
+    ({"config": CONFIG, "weights_bytes": -5}, "weights_bytes: -5 is no size"),
+    ({"config": CONFIG, "weights_bytes": "big"}, "weights_bytes: 'big' is no size"),
+    ({"config": CONFIG, "gpu": "H100"}, True),
+    ({"config": CONFIG, "gpu": {"name": "RTX 4090", "memory_gib": 24}}, False),
+    ({"config": CONFIG, "gpu": {"memory_gib": 24}}, False),
+    ({"config": CONFIG, "gpu": {"name": "A100", "memory_gib": 40}}, True),
+    ({"config": CONFIG, "gpu": {"name": "H100", "memory_gib": "80GB"}}, True),
+    ({"config": CONFIG, "gpu": {"name": "H100", "memory_gib": "81559 MiB"}}, True),
+    ({"config": CONFIG, "gpu": {"name": "H100", "memory_gib": 81559}}, "it looks like MiB"),
+    ({"config": CONFIG, "gpu": {"name": "FooCard 9000"}}, None),
+    ({"config": CONFIG, "gpu": 7}, "gpu: 7 is no GPU"),
+    ({"config": CONFIG, "gpu_count": 3}, False),
+    ({"config": CONFIG, "gpu_count": 64}, False),
+    ({"config": CONFIG, "engine_args": {"gpu_memory_utilization": 90}}, "write 0.9 for 90 %"),
+    ({"config": CONFIG, "engine_args": {"gpu_memory_utilization": "90%"}}, "'90%' is no number"),
+    ({"config": CONFIG, "engine_args": {"max-model-len": "32k"}}, True),
+    ({"config": CONFIG, "engine_args": {"max_model_len": -1}}, True),
+    ({"config": CONFIG, "engine_args": {"max_model_len": 0}}, "0 is no number of tokens"),
+    ({"config": CONFIG, "engine_args": {"tensor_parallel_size": True}}, "True is no number"),
+    ({"config": CONFIG, "engine_args": {"kv_cache_dtype": "int4"}}, None),
+    ({"config": CONFIG, "engine_args": {"kv_cache_memory_bytes": "8G"}}, False),
+    ({"config": CONFIG, "engine_args": {"speculative_config": '{"method":'}}, True),
+    ({"config": CONFIG, "engine_args": {"enable_lora": True, "max_lora_rank": "64", "max_loras": "4"}}, True),
+    ({"config": CONFIG, "engine_args": {"enable_lora": True, "max_lora_rank": "big"}}, "max_lora_rank: 'big'"),
+    ({"config": CONFIG, "vllm_version": "v0.20.2"}, True),
+    ({"config": CONFIG, "vllm_version": "nightly"}, True),
+    ({"config": CONFIG, "vllm_version": 0.2}, True),
+    ({"config": CONFIG, "vllm_version": "1.4.0"}, True),
+    ({"config": CONFIG, "gpu": None, "environment": {"VLLM_CPU_KVCACHE_SPACE": 40}}, True),
+    ({"config": CONFIG, "gpu": None, "environment": {"VLLM_CPU_KVCACHE_SPACE": "4GB"}},
+     "environment.VLLM_CPU_KVCACHE_SPACE: '4GB' is no number"),
+    ({"config": {key: str(value) if type(value) is int else value for key, value in CONFIG.items()}}, True),
+    ({"config": {key: float(value) if type(value) is int else value for key, value in CONFIG.items()}}, True),
+    ({"config": having(head_dim=None)}, True),
+    ({"config": having(layer_types=["full_attention"] * 3)}, None),
+    ({"config": having(architectures=["BertModel"])}, True),
+    ({"config": having(
+        architectures=["Qwen3MoeForCausalLM"], num_experts=128, num_experts_per_tok=8, moe_intermediate_size=768
+    ), "gpu_count": 8, "engine_args": {"data_parallel_size": 8, "enable_expert_parallel": True}}, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "answer"), ODD)
+def test_odd_questions_are_answered_or_refused_in_words(play: t.Any, question: dict[str, t.Any], answer: t.Any) -> None:
+    asked = {"gpu": "H100", **question}
+    if isinstance(answer, str):
+        with pytest.raises(AnsibleActionFail) as refused:
+            play(memory_plan, [], **asked).run()
+        assert answer in str(refused.value)
+        return
+    result = play(memory_plan, [], **asked).run()
+    if answer is not ...:
+        assert result["fits"] is answer
+    if result["fits"] is None:
+        assert any(item["code"].endswith(("-unknown", ".assumed")) for item in result["findings"])
+    changed = (result["advice"] or {}).get("engine_args")
+    if changed:
+        again = {**asked, "engine_args": {**asked.get("engine_args", {}), **changed}}
+        assert play(memory_plan, [], **again).run()["fits"], "the advice that was given"
+
+
+def test_experts_are_shared_by_all_copies(play: t.Any) -> None:
+    experts = having(
+        architectures=["Qwen3MoeForCausalLM"], num_experts=128, num_experts_per_tok=8, moe_intermediate_size=768
+    )
+    said = {"data_parallel_size": 8}
+    alone, shared = (
+        play(memory_plan, [], config=experts, gpu="H200", gpu_count=8, engine_args={**said, **more}).run()
+        for more in ({}, {"enable_expert_parallel": True})
+    )
+    expert = 3 * 4096 * 768 * 128 * 32 * 2 / GIB
+    assert alone["weights_gib"] - shared["weights_gib"] == pytest.approx(expert * 7 / 8, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

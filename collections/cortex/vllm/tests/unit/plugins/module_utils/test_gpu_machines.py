@@ -187,6 +187,46 @@ def test_a_host_with_amd_gpus():
     assert second["memory_total"] - second["memory_used"] == second["memory_free"]
 
 
+def amd_smi(**more):
+    """Answers of amd-smi as its page has them (rocm.docs.amd.com, AMD SMI CLI tool usage): a list until ROCm 6.4, under
+    ``gpu_data`` since 7."""
+    answers = {name: (0, read("amd-smi-{0}.json".format(name)), "") for name in ("static", "metric", "list")}
+    answers.update(more)
+    return {"amd-smi": answers}
+
+
+def test_amd_smi_is_asked_first():
+    machine = Machine(**dict(amd_smi(), **{"rocm-smi": {}}))
+    answer = gpu_info.look(machine)
+    first, second = answer["devices"]
+    assert (answer["status"], answer["vendor"], answer["driver"]) == ("ok", "amd", "6.10.5")
+    assert (first["name"], first["architecture"]) == ("AMD Instinct MI300X", "gfx942")
+    assert (first["uuid"], first["pci_bus_id"]) == ("00ff74a1-0000-1000-8000-5b1f2c3d4e5f", "0000:05:00.0")
+    assert (first["memory_total"], first["memory_used"]) == (196592 * MIB, 284 * MIB)
+    assert (second["memory_used"], second["memory_free"]) == (0, 196592 * MIB)
+    assert not [command for command in machine.asked if "rocm-smi" in command[0]]
+
+
+@pytest.mark.parametrize(
+    "broken", [{"metric": (1, "", "no")}, {"metric": (0, "[", "")}, {"list": (0, "7", "")}, {"list": (0, "[[]]", "")}]
+)
+def test_amd_smi_that_says_less_still_names_the_cards(broken):
+    answer = gpu_info.look(Machine(**amd_smi(**broken)))
+    assert [device["name"] for device in answer["devices"]] == ["AMD Instinct MI300X"] * 2
+    assert answer["devices"][0]["memory_total"] == 196592 * MIB
+    assert answer["devices"][0]["uuid"] in ("0x5B1F2C3D4E5F6A7B", "00ff74a1-0000-1000-8000-5b1f2c3d4e5f")
+
+
+@pytest.mark.parametrize(
+    "static", [(1, "", "no"), (0, "", ""), (0, "[]", ""), (0, "{}", ""), (0, '[{"gpu": "0"}]', "")]
+)
+def test_rocm_smi_is_asked_where_amd_smi_says_nothing(static):
+    programs = amd_smi(static=static)
+    assert gpu_info.look(Machine(**programs))["status"] == "absent"
+    programs["rocm-smi"] = {"--showproductname": (0, read("rocm-smi.json"), "")}
+    assert gpu_info.look(Machine(**programs))["driver"] == "6.10.5"
+
+
 @pytest.mark.parametrize("answer", [(1, "", "no"), (0, "no JSON", ""), (0, "{}", ""), (0, '{"card0": 1}', "")])
 def test_rocm_that_says_nothing(answer):
     found = gpu_info.look(Machine(**{"rocm-smi": {"--showproductname": answer}}))

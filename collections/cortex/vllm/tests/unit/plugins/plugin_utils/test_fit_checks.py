@@ -230,6 +230,38 @@ def test_quantization(arguments, config, version, devices, expected):
     assert all(item.fix for item in found if item.severity == "error")
 
 
+def packed(bits, kind="int", **more):
+    return weights("compressed-tensors", config_groups={"g": {"weights": {"num_bits": bits, "type": kind, **more}}})
+
+
+@pytest.mark.parametrize(
+    ("config", "version", "expected"),
+    [
+        (LLAMA, "0.32.0", []),
+        (packed(8), "0.8.5", []),
+        (packed(4), "0.32.0", []),
+        (packed(4), "0.11.2", [(QUANT, "error")]),
+        (packed(4, "float"), "0.32.0", [(QUANT, "error")]),
+        (packed(8, "float"), "0.32.0", []),
+        (packed(8, "float"), "0.13.0", [(QUANT, "error")]),
+        (packed(8, "float", strategy="block"), "0.20.2", [(QUANT, "error")]),
+        (weights("fp8"), "0.32.0", []),
+        (weights("fp8", weight_block_size=[128, 128]), "0.32.0", [(QUANT, "info")]),
+        (weights("fp8", weight_block_size=[128, 128]), "0.20.2", [(QUANT, "error")]),
+        (weights("awq"), "0.32.0", []),
+        (weights("gptq"), "0.11.2", [(QUANT, "warning")]),
+        (weights("modelopt", quant_algo="NVFP4"), "0.32.0", [(QUANT, "error")]),
+        (weights("mxfp4"), "0.20.2", [(QUANT, "error")]),
+        (weights("mxfp4"), "0.32.0", []),
+    ],
+)
+def test_quantization_on_the_cpu(config, version, expected):
+    found = list(quantization.check(subject({}, {**config, "torch_dtype": "float16"}, version, devices=[])))
+    assert said(found) == expected
+    (other,) = [*quantization.check(subject({}, config, version, devices=[], exact=False)), None][:1]
+    assert other is None or other.severity != "error"
+
+
 def test_quantization_of_a_release_that_is_not_certain_only_warns():
     one = subject({}, {**weights("awq"), "torch_dtype": "float16"}, "0.32.0", devices=VOLTA, exact=False)
     (found,) = quantization.check(one)

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils.checks import packages, tables
+from ansible_collections.cortex.vllm.plugins.plugin_utils.checks import cuda, packages, tables
 from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.host_double import image_entry
 from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.test_fit_checks import LLAMA, said, subject
 
@@ -102,3 +102,36 @@ def test_the_table_is_in_order_and_names_each_type_once():
     names = [name for kinds in since.values() for name in kinds]
     assert len(names) == len(set(names)) > 500
     assert "qwen3" in since["4.51"] and "llama" not in names
+
+
+PASCAL = [{**(subject().observation.devices[0]), "compute_capability": "6.1", "name": "NVIDIA GeForce GTX 1080"}]
+
+
+def brings(torch, env=None):
+    entry = image(packages={"torch": torch})
+    return {**entry, "config": {**entry.get("config", {}), "Env": env or {}}}
+
+
+@pytest.mark.parametrize(
+    ("torch", "env", "driver", "devices", "expected"),
+    [
+        ("2.11.0+cu130", {}, "13.0", None, []),
+        ("2.11.0", {}, "12.4", None, []),  # PyPI's wheel does not say
+        ("2.11.0+cu130", {}, "12.4", None, [("gpu.driver", "error")]),
+        ("2.8.0+cu128", {}, "12.4", None, [("gpu.driver", "info")]),
+        # The image's own variable is older than what torch brings.
+        ("2.11.0+cu130", {"CUDA_VERSION": "12.8.1"}, "12.9", None, [("gpu.driver", "error")]),
+        ("2.11.0+cpu", {}, "13.0", None, [("image.gpu-architecture", "error")]),
+        ("2.9.1+rocm6.4", {}, "13.0", None, [("image.gpu-architecture", "error")]),
+        ("2.9.1+cu128", {}, "13.0", PASCAL, [("image.gpu-architecture", "warning")]),
+        ("2.9.1+cu126", {}, "13.0", PASCAL, []),
+        ("2.9.1+cu128", {"TORCH_CUDA_ARCH_LIST": "6.1"}, "13.0", PASCAL, []),
+        ("2.11.0+cpu", {}, "13.0", [], []),
+        ("2.11.0+cu130", {}, "13.0", [], [("image.gpu-architecture", "warning")]),
+    ],
+)
+def test_the_torch_in_the_image(torch, env, driver, devices, expected):
+    one = subject(image=brings(torch, env), devices=devices, driver={"cuda": driver}, fields={"image": "own/vllm:1"})
+    found = list(cuda.check(one))
+    assert said(found) == expected
+    assert all(item.fix and str(item.field).endswith("image") for item in found)

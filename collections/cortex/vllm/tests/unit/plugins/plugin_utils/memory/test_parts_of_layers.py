@@ -91,6 +91,18 @@ def test_a_thousand_names_are_read_in_a_moment():
     assert time.process_time() - begin < 0.1
 
 
+def test_advice_on_a_checkpoint_that_names_a_thousand_modules_is_quick():
+    names = [f"model.layers.{number}.mlp.{name}" for number in range(90) for name in "abcdefghijk"]
+    own = {"quant_method": "fp8", "modules_to_not_convert": names}
+    gpu = memory.Gpu("A10", 22 * GIB, None, 8.6)
+    found = memory.estimate(memory.Question({**QWEN30, "quantization_config": own}, {}, "0.26.0", gpu))
+    begin = time.process_time()
+    assert memory.advise(found).gpu_count == 2
+    assert time.process_time() - begin < 0.1
+    other = memory.estimate(memory.Question({**QWEN30, "quantization_config": dict(own)}, {}, "0.26.0", gpu))
+    assert other.weights == found.weights
+
+
 def test_packing_that_nobody_names_is_said_to_be_assumed():
     found = memory.estimate(memory.Question(LLAMA8, {"quantization": "compressed-tensors"}, "0.20.2"))
     assert any("8 bits are assumed" in one.message for one in found.findings)
@@ -167,6 +179,7 @@ def test_mamba_keeps_a_state_for_each_block_where_it_can():
     model = shape.read(mamba)
     assert (model.layers, model.dense_layers, model.shared_width) == (11, 6, 3712)
     assert kv_cache.states(model, settings(mamba, "0.26.0")) == 0
+    assert kv_cache.states(shape.read({**mamba, "layers_block_type": ["mamba"] * 4}), settings(mamba, "0.26.0")) == 1
     assert kv_cache.states(model, settings(mamba, "0.32.0")) == 2
     assert kv_cache.states(model, settings(mamba, "0.26.0", mamba_cache_mode="align")) == 2
     found = weights.parts(model, quantization.plain(2), 1)

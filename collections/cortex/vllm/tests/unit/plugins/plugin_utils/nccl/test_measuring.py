@@ -73,7 +73,7 @@ class distributed:
         if os.environ.get("BREAK") == "error" and cls.rank == 1: raise RuntimeError("no way between them")
         open(path + "%d.tmp" % cls.rank, "w").write(json.dumps(tensor))
         os.rename(path + "%d.tmp" % cls.rank, path + str(cls.rank))
-        end = time.time() + 3
+        end = time.time() + 100
         while len([p for p in glob.glob(path + "*") if not p.endswith("tmp")]) < cls.world and time.time() < end:
             time.sleep(0.002)
         rows = [json.load(open(path + str(r))) for r in range(cls.world)]
@@ -103,15 +103,17 @@ def test_the_program_finds_what_is_wrong_and_leaves_nobody_behind(
     (package / "distributed.py").write_text("")
     # The class of the fake stands where the module would; importing the module must not replace it.
     (package / "__init__.py").write_text(TORCH + "\nimport sys\nsys.modules['torch.distributed'] = distributed\n")
+    # What is broken takes the whole limit, because the other rank waits; a loaded machine is slow to begin.
+    limit = 6.0 if state in ("hang", "error") else 30.0
     options = {
-        "backend": "gloo", "processes": 2, "sizes": [4, 64], "repeats": 2, "limit": 1.5,
+        "backend": "gloo", "processes": 2, "sizes": [4, 64], "repeats": 2, "limit": limit,
         "arms": {"configured": {**broken}, "p2p_off": {}},
     }  # fmt: skip
     answer = tmp_path / "answer.json"
     done = subprocess.run(
         [sys.executable, "-c", nccl.script(options)],
         env={"PYTHONPATH": str(tmp_path), "CORTEX_ANSWER": str(answer), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     arms = json.loads(answer.read_text())["arms"]
@@ -119,4 +121,4 @@ def test_the_program_finds_what_is_wrong_and_leaves_nobody_behind(
     assert arms["p2p_off"]["state"] == "ok", "one arm does not spoil the other"
     assert [check["bytes"] for check in arms["p2p_off"]["checks"]] == [4, 64]
     if state == "hang":
-        assert arms["configured"]["seconds"] < 5
+        assert arms["configured"]["seconds"] < 15

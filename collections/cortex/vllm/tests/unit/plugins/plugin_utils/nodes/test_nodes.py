@@ -113,7 +113,8 @@ def test_data_parallel(balancing: str, hosts: int, data: int, expected: Any, ser
 
 @pytest.mark.parametrize("version", ["0.6.6.post1", "0.10.2"])
 def test_ray_where_the_release_has_no_way_of_its_own(version: str) -> None:
-    one, two = (rendered(declared(host, engine_args={"tensor_parallel_size": 4}), version) for host in ("gpu1", "gpu2"))
+    made = (declared(host, gpus=2, engine_args={"tensor_parallel_size": 4}) for host in ("gpu1", "gpu2"))
+    one, two = (rendered(item, version) for item in made)
     assert option(one.argv, "--distributed-executor-backend") == "ray" and "--nnodes" not in one.argv
     (script,) = [file["content"] for file in one.files if file["path"] == "launch.sh"]
     assert "\nray start --head --port 29" in script and "--node-ip-address 10.0.0.1" in script
@@ -131,9 +132,13 @@ def test_ray_where_the_release_has_no_way_of_its_own(version: str) -> None:
         ({"engine_args": {"dp": 4}}, {"balancing": "external"}, "0.32.0", "node.division", "one data parallel rank"),
         ({"engine_args": {"tp": 2}}, {"backend": "native"}, "0.10.2", "node.unavailable", "came with 0.11.1"),
         ({"engine_args": {"dp": 2}}, {}, "0.8.5.post1", "node.unavailable", "came with 0.9.0"),
-        ({"engine_args": {"dp": 2}}, {"backend": "ray", "balancing": "hybrid"}, "0.32.0", "node.unavailable", "inter"),
+        (
+            {"gpus": 1, "engine_args": {"dp": 2}}, {"backend": "ray", "balancing": "hybrid"}, "0.32.0",
+            "node.unavailable", "inter",
+        ),
+        ({"engine_args": {"tp": 2}}, {"backend": "ray"}, "0.32.0", "node.unavailable", "does not support Ray"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_divided_or_done_is_said(fields: Any, options: Any, version: str, code: str, words: str) -> None:
     made = rendered(declared("gpu1", {"hosts": ["gpu1", "gpu2"], **options}, **fields), version)
     found = [item for item in made.findings if item.code == code]

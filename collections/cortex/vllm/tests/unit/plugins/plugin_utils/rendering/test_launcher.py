@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.server
 import os
 import pathlib
@@ -24,7 +25,7 @@ import pytest
 
 pytest.importorskip("jinja2")
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils.rendering.files import health_check, launcher
+from ansible_collections.cortex.vllm.plugins.plugin_utils.rendering.files import health_check, launcher, turn
 
 SHELLS = {
     "dash": [shutil.which("dash")],
@@ -81,6 +82,39 @@ class Box:
     def slept(self) -> list[str]:
         path = self.files.parent / "slept"
         return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+def test_a_turn_that_cannot_be_had_keeps_no_server_from_starting(shell: list[str], box: Box) -> None:
+    (box.files / "turn.py").write_text(turn(limit=1, word=1, step=0.1))
+    box.write(turn=["http://127.0.0.1:9/health", str(box.files.parent / "nowhere")])
+    done = box.start(shell, "a")
+    assert done.returncode == 7 and "starts without a turn on nowhere" in done.stderr, done.stderr
+
+
+def test_who_holds_a_turn_for_ever_is_waited_for_no_longer(shell: list[str], box: Box) -> None:
+    folder = box.files.parent / "GPU-1"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    (box.files / "turn.py").write_text(turn(limit=1, word=0.3, step=0.1))
+    box.write(turn=["http://127.0.0.1:9/health", str(folder)])
+    done = box.start(shell, "a")
+    os.close(descriptor)
+    assert done.returncode == 7 and "this one begins beside it" in done.stderr
+    assert done.stderr.count("waits for its turn") >= 3, "somebody who follows the log sees that it goes on"
+
+
+def test_without_python_a_server_starts_without_turns(shell: list[str], box: Box) -> None:
+    box.write(turn=["http://127.0.0.1:9/health", "/nowhere"], before=[])
+    tools = box.files.parent / "tools"
+    tools.mkdir()
+    for name in ("sh", "cat", "id", "printf", "mkdir", "cp"):
+        (tools / name).symlink_to(shutil.which(name) or "/bin/false")
+    done = subprocess.run(
+        [*shell, str(box.files / "launch.sh"), *PROGRAM],
+        env={"PATH": str(tools)}, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7 and "no python3 in this image" in done.stderr, done.stderr
 
 
 @pytest.fixture

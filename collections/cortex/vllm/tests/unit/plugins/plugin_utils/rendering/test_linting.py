@@ -78,6 +78,8 @@ def test_rendered_to_what_the_release_reads(version: str, fields: dict[str, Any]
          "nothing reads it: not NCCL, not torch, not vLLM. Write engine_args.distributed_timeout_seconds"),
         ("0.32.0", {"env": {"VLLM_USE_V1": "1"}}, "error environment.removed: vllm_servers[chat].env.VLLM_USE_V1: "
          "removed in vLLM 0.11.1 (last seen in 0.11.0) (the image has 0.32.0): nothing reads it. Delete it: V1 is"),
+        ("0.32.0", {"env": {"NCCL_P2P_DISABLE": "1"}, "gpus": 2, "engine_args": {"tensor_parallel_size": 2}},
+         "warning nccl.p2p-off: vllm_servers[chat].env.NCCL_P2P_DISABLE: keeps NCCL from peer to peer, and vLLM's own"),
         ("0.32.0", {"env": {"VLLM_ENGINE_ITERATION_TIMEOUT_S": "60"}}, "Write VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"),
         ("0.20.2", {"env": {"VLLM_ATTENTION_BACKEND": "FLASH_ATTN"}}, "Write engine_args.attention_backend"),
         ("0.9.0", {"env": {"VLLM_ENGINE_READY_TIMEOUT_S": "600"}}, "warning environment.newer"),

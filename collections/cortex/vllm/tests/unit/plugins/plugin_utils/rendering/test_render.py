@@ -31,6 +31,10 @@ def server(**fields: Any) -> spec.ServerSpec:
     return made
 
 
+#: Files of a server that takes turns.
+SHARING = ("launch.sh", "turn.py")
+
+
 def render(
     image: ImageFacts = IMAGE,
     facts: Any = "as MODEL",
@@ -243,6 +247,7 @@ def test_rendering_is_deterministic() -> None:
         ({"restart_policy": "always"}, False),
         ({"memory": "8g", "cpus": 2}, False),
         ({"accept": ["gpu.shared"]}, False),
+        ({"share_gpus": True}, False),  # it has no GPU
         ({"start_timeout": 5}, False),
         ({"held": {"reason": "x"}}, False),
         ({"probe": {"request": "none"}}, False),
@@ -252,6 +257,28 @@ def test_rendering_is_deterministic() -> None:
 def test_what_makes_another_generation(fields: dict[str, Any], changes: bool) -> None:
     secrets = {"secrets": {"api_key": "x"}}
     assert (render(**secrets).generation != render(**{**secrets, **fields}).generation) is changes
+
+
+def test_servers_that_share_gpus_take_turns_on_folders_of_the_host() -> None:
+    uuids = ("GPU-2", "MIG-GPU-1/3/0")
+    alone, shares = (render(uuids=uuids, gpus=2, share_gpus=share) for share in (False, True))
+    folders = [f"{STATE}/locks/starting/{name}" for name in ("GPU-2", "MIG-GPU-1_3_0")]
+    assert [item for item in shares.directories if "starting" in item["path"]] == [
+        {"path": folder, "mode": "0555"} for folder in folders
+    ]
+    assert mounts(shares)["/run/cortex-vllm-starting"] == (f"{STATE}/locks/starting", True)
+    launch, turn = (next(item["content"] for item in shares.files if item["path"] == name) for name in SHARING)
+    inside = [f"/run/cortex-vllm-starting/{name}" for name in ("GPU-2", "MIG-GPU-1_3_0")]
+    assert f"turn.py http://127.0.0.1:8000/health {' '.join(inside)}" in launch
+    compile(turn, "turn.py", "exec")
+    # The wait is part of how long a start may take.
+    assert shares.start_timeout == alone.start_timeout + 1800
+    assert shares.body["Healthcheck"]["StartPeriod"] == alone.body["Healthcheck"]["StartPeriod"] + 1800 * 10**9
+    assert render(uuids=uuids, gpus=2, share_gpus=True, start_timeout=60).start_timeout == 60
+    # Whoever does not share is made as if there were no turns.
+    assert [item["path"] for item in alone.files] == ["launch.sh", "health.sh", "generation"]
+    assert "turn" not in alone.files[0]["content"] and "/run/cortex-vllm-starting" not in mounts(alone)
+    assert alone.argv == shares.argv and alone.env == shares.env
 
 
 def test_generations_and_salts() -> None:

@@ -239,6 +239,8 @@ def pair(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         ({"gpus": 1}, {"gpus": 1}, None),
         ({"gpus": [0], "accept": ["gpu.shared"]}, {"gpus": [0]}, "gpu.shared"),
         ({"gpus": [0], "accept": ["gpu.shared"]}, {"gpus": [0], "accept": ["gpu.shared"]}, None),
+        ({"gpus": [0], "share_gpus": True}, {"gpus": [0]}, "gpu.shared"),
+        ({"gpus": [0], "share_gpus": True}, {"gpus": [0], "share_gpus": True, "accept": ["disk.low"]}, None),
         ({"gpus": [0], "state": "absent"}, {"gpus": [0]}, None),
     ],
 )
