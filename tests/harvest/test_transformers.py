@@ -20,7 +20,7 @@ LOADER.exec_module(tool)
 
 OLD = 'CONFIG_MAPPING_NAMES = OrderedDict([("llama", "LlamaConfig"), ("mamba2", "Mamba2Config")])\nOTHER = {"no": 1}\n'
 NEW = 'CONFIG_MAPPING_NAMES: OrderedDict[str, str] = OrderedDict({"llama": "L", "glm": "G"})\n'
-MORE = 'CONFIG_MAPPING_NAMES = {"gemma9": "Gemma9Config"}\n'
+MORE = 'CONFIG_MAPPING_NAMES = {"gemma9": "Gemma9Config"}\nCONFIG_MAPPING_NAMES.update({"mimi_encoder": "M"})\n'
 
 
 def wheel(folder: pathlib.Path, *sources: str) -> pathlib.Path:
@@ -39,7 +39,7 @@ def test_the_last_release_of_each_minor_one_is_read() -> None:
 
 def test_types_are_read_in_each_form_that_releases_wrote_them(tmp_path: pathlib.Path) -> None:
     assert tool.known(wheel(tmp_path, OLD)) == {"llama", "mamba2"}
-    assert tool.known(wheel(tmp_path, NEW, MORE)) == {"llama", "glm", "gemma9"}
+    assert tool.known(wheel(tmp_path, NEW, MORE)) == {"llama", "glm", "gemma9", "mimi_encoder"}
 
 
 def test_a_type_counts_for_the_first_release_that_has_it() -> None:
