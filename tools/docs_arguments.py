@@ -32,7 +32,8 @@ HEAD = """# Arguments
 `engine_args` takes vLLM's own arguments by the names of any release, with `-` or `_`. They are rendered in the words
 of the release in the image: renamed, turned round, made keys of a JSON option or taken out of one, moved to a variable,
 left out where that says the same. What cannot be said is an error before anything is stopped; it names the release in
-which the argument came or went, and what to write instead. Every option of every release is on
+which the argument came or went, and what to write instead. Keys inside of JSON options are checked too, against the
+fields that the class behind the option has in that release. Every option of every release is on
 [compatibility.md](compatibility.md).
 
 `cortex.vllm.args` with `vllm_version` shows what becomes of a declaration, without a host:
@@ -130,6 +131,11 @@ def translations() -> Iterator[str]:
             f"| `{row['argument']}` ({since(row['argument'])}) | `{row['into']}.{row['key']}`"
             f" ({since(row['into'])}{until}) | {row['source']} |"
         )
+    for row in rows["inner"]:
+        becomes = {old: json.dumps(new) for old, new in row.get("becomes", {}).items()}
+        how = ", ".join(f"{old} as {new}" for old, new in becomes.items() if old != new)
+        other = f"`{row['argument']}.{row['new']}`{f' ({how})' if how else ''}"
+        yield f"| `{row['argument']}.{row['old']}` | {other} | {row['source']} |"
     for row in rows["variables"]:
         yield f"| `{row['argument']}` ({since(row['argument'])}) | variable `{row['variable']}` | {row['source']} |"
     yield "\n## What went\n\n| argument | gone in | instead | read in |\n|---|---|---|---|"

@@ -46,6 +46,7 @@ def test_its_parser_is_what_the_catalogue_says(image, platform, differing):
 
     known, told = release.data["flags"], answer["flags"]
     assert {name for name in {*known, *told} if known.get(name) != told.get(name)} == differing
+    assert answer["keys"] == release.data["keys"]
     assert answer["environment"].keys() == release.environment.keys()
     # Made a release of, it renders as the catalogue's does.
     assert catalog.asked("0.99.0", answer).flags.keys() == release.flags.keys()

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -85,11 +85,12 @@ FAILURES: dict[str, Case] = {
 }
 
 
-def foreseen(declaration: dict[str, Any]) -> list[str]:
-    """What a plan says of it, of files as they lie here. The image was asked for plugins and has none."""
+def foreseen(declaration: dict[str, Any], plugins: Sequence[str] = ()) -> list[str]:
+    """What a plan says of it, of files as they lie here. The image was asked which plugins it has."""
     one = spec.load({"chat": {**OTHER, **declaration}})[0]
     answers = model_files.looks(observation.query([one], "/s")["models"])
-    image = {"id": "sha256:1", "config": {"Env": {}, "User": ""}, "known": {"vllm_version": "0.32.0", "plugins": []}}
+    image: dict[str, Any] = {"id": "sha256:1", "config": {"Env": {}, "User": ""}, "known": {"vllm_version": "0.32.0"}}
+    image["known"]["plugins"] = list(plugins)
     seen = observation.Observation.parse({"schema": 1, "models": answers})
     subject = checks.Server(
         one, seen, (one,), image=image, model=answers[model_needs.main(one).key], release=catalog.release("0.32.0"),

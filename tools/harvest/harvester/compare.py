@@ -73,6 +73,19 @@ def choices(one: list[Any] | None, two: list[Any] | None) -> list[str]:
     return [f"accepts also {', '.join(more)}"] * bool(more) + [f"refuses {', '.join(less)}"] * bool(less)
 
 
+def key_changes(old: Document, new: Document) -> list[str]:
+    """The same for keys inside of JSON options that both releases have."""
+    lines = []
+    before, after = old.get("keys", {}), new.get("keys", {})
+    for option in sorted(set(before) & set(after)):
+        one, two = set(before[option]["names"]), set(after[option]["names"])
+        lines += [f"removed key `{option}.{name}`" for name in sorted(one - two)]
+        lines += [f"added key `{option}.{name}`" for name in sorted(two - one)]
+        if before[option].get("lax") and not after[option].get("lax"):
+            lines.append(f"changed `{option}`: an unknown key ends the start now")
+    return lines
+
+
 def environment_changes(old: Document, new: Document) -> list[str]:
     """The same for environment variables."""
     before, after = old["environment"], new["environment"]
@@ -116,7 +129,8 @@ def list_changes(old: Document, new: Document) -> list[str]:
 
 def changes(old: Document, new: Document) -> list[str]:
     """Every line, flags first."""
-    return flag_changes(old, new) + environment_changes(old, new) + list_changes(old, new)
+    lines = flag_changes(old, new) + key_changes(old, new)
+    return lines + environment_changes(old, new) + list_changes(old, new)
 
 
 def text(old: Document, new: Document) -> str:

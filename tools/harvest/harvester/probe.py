@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from . import parsers, stubs
+from . import keys, parsers, stubs
 
 
 def main() -> int:
@@ -30,6 +30,7 @@ def main() -> int:
     answer: dict[str, Any] = {"platform": stubs.force_cuda()}
     base, serve, notes = parsers.build_parsers(tree)
     answer["flags"] = parsers.describe(base, serve)
+    answer["keys"] = keys.describe(serve or base, answer["flags"])
     answer["positionals"] = [a.dest for a in base._actions if not a.option_strings and a.dest != argparse.SUPPRESS]
     from . import facts
 

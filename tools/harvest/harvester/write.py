@@ -9,7 +9,7 @@ from typing import Any
 
 SCHEMA = 1
 # One entry a line; other sections stand on one line each.
-LINED = ("flags", "environment", "aliases", "endpoints", "metrics", "quantization")
+LINED = ("flags", "environment", "aliases", "negations", "endpoints", "metrics", "quantization", "keys")
 
 
 def dump(value: Any) -> str:
@@ -58,7 +58,7 @@ def document(version: str, source: dict[str, Any], answer: dict[str, Any]) -> di
         )
         if key in answer
     }
-    return head | {"flags": flags, "environment": answer["environment"]} | rest
+    return head | {"flags": flags, "keys": answer.get("keys", {}), "environment": answer["environment"]} | rest
 
 
 def write(directory: Path, document_: dict[str, Any]) -> bool:

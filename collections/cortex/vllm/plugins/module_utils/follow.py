@@ -245,6 +245,8 @@ class _Watch:
             if passed > limit or not visible:
                 text = "not ready within {0:g} s".format(timeout if passed <= limit else limit)
                 text += "; last phase: {0}".format(phase) if phase else ""
+                silence = self.prober.silence() if self.prober else None
+                text += "; {0}".format(silence) if silence else ""
                 return self.outcome("timeout", text)
             if not self.extended:
                 self.extended = True

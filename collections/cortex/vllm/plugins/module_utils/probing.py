@@ -175,9 +175,18 @@ class Prober(threading.Thread):
         self._wake = wake
         self._halt = threading.Event()
         self._nudge = threading.Event()
+        self.unheard = None  # why the last look had no answer at all
         self._heard = self._near = None
         self.blind = False  # nobody reads its log
         self._begin = time.monotonic()
+
+    def silence(self):
+        """What a server that says it serves, and is not heard, looks like from the host; None in any other case."""
+        if self._near is None or self.http is not None or self.unheard is None:
+            return None
+        return "its log says that it serves, and {0}:{1} does not answer: {2}".format(
+            self.probe.get("address"), self.probe.get("port"), self.unheard
+        )
 
     def halt(self):
         self._halt.set()
@@ -213,8 +222,8 @@ class Prober(threading.Thread):
                 self.http = ask(self.probe, "/health", None, HEALTH_TIMEOUT)[0]
                 if self.http == 200:
                     return True
-            except (OSError, http.client.HTTPException):
-                self.http = None
+            except (OSError, http.client.HTTPException) as exc:
+                self.http, self.unheard = None, _short(exc)
             now = time.monotonic()
             sick_since = (sick_since or now) if self.http in SICK else None
             if sick_since is not None and now - sick_since > SICK_PATIENCE:

@@ -16,13 +16,14 @@ typed by hand. A release is read only when it is asked for (about 1 ms) and then
 
 from __future__ import annotations
 
-from .history import Lifetime, canonical, ever, flag_lifetime, since, variable_lifetime
-from .release import Endpoint, Flag, Release, Variable, normalise
+from .history import Lifetime, canonical, ever, flag_lifetime, key_lifetime, negated, since, variable_lifetime
+from .release import Endpoint, Flag, Keys, Release, Variable, normalise
 from .store import asked, harvested, help_text, nearest, release, version_key, versions
 
 __all__ = [
     "Endpoint",
     "Flag",
+    "Keys",
     "Lifetime",
     "Release",
     "Variable",
@@ -32,7 +33,9 @@ __all__ = [
     "flag_lifetime",
     "harvested",
     "help_text",
+    "key_lifetime",
     "nearest",
+    "negated",
     "normalise",
     "release",
     "since",

@@ -68,14 +68,16 @@ def _change(before: str | None, after: str, words: str) -> str:
 
 def compute() -> dict[str, Any]:
     """The content of ``history.json``: runs of releases by name, and which options ever had another spelling."""
-    runs: dict[str, dict[str, list[list[str]]]] = {"flags": {}, "environment": {}}
+    runs: dict[str, dict[str, list[list[str]]]] = {"flags": {}, "environment": {}, "keys": {}}
     aliases: dict[str, str] = {}
+    negations: dict[str, str] = {}
     previous: str | None = None
     for version in versions():
         one = release(version)
         if one is None:
             raise AssertionError(f"{version} is listed and has no data")
-        for kind, names in (("flags", one.flags), ("environment", one.environment)):
+        keys = [f"{option}.{key}" for option, known in one.keys.items() for key in known.names]
+        for kind, names in (("flags", one.flags), ("environment", one.environment), ("keys", keys)):
             for name in names:
                 found = runs[kind].setdefault(name, [])
                 if found and found[-1][1] == previous:
@@ -85,8 +87,13 @@ def compute() -> dict[str, Any]:
         for flag in one.flags.values():
             for alias in flag.aliases:
                 aliases[alias] = flag.name
+            for spelling in (flag.negation, *flag.negations):
+                if spelling is not None:
+                    negations[spelling] = flag.name
         previous = version
-    return {"schema": 1, "aliases": aliases, **runs}
+    # 0.33 says --disable-log-requests for what is an option of its own before.
+    turned = {spelling: name for spelling, name in negations.items() if spelling not in runs["flags"]}
+    return {"schema": 1, "aliases": aliases, "negations": turned, **runs}
 
 
 @lru_cache(maxsize=1)
@@ -119,10 +126,26 @@ def variable_lifetime(name: str) -> Lifetime | None:
     return _lifetime(_history()["environment"].get(name))
 
 
+def key_lifetime(option: str, key: str) -> Lifetime | None:
+    """Where the JSON of an option had a key, or ``None`` when it never did.
+
+    Args:
+        option: Its name in Python's spelling, ``compilation_config``.
+        key: Within another mapping dotted, ``pass_config.fuse_norm_quant``.
+    """
+    return _lifetime(_history().get("keys", {}).get(f"{option}.{key}"))
+
+
 def canonical(spelling: str) -> str | None:
     """The option that some release calls so by an alias, by its long name; ``None`` when none does."""
     aliases = _history()["aliases"]
     found: str | None = aliases.get(normalise(spelling)) or aliases.get("-" + spelling.lstrip("-"))
+    return found
+
+
+def negated(spelling: str) -> str | None:
+    """The option that some release turns off by this spelling, by its long name; ``None`` when none does."""
+    found: str | None = _history()["negations"].get(normalise(spelling))
     return found
 
 

@@ -147,6 +147,21 @@ class Endpoint:
     dev: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the JSON of one option may hold: the fields of the class that reads it.
+
+    Attributes:
+        names: Keys; those of a mapping within are dotted, ``pass_config.fuse_norm_quant``.
+        words: Of keys that take only certain words, those.
+        lax: Any other key is dropped without a word; otherwise it ends the start.
+    """
+
+    names: frozenset[str]
+    words: Mapping[str, list[str]] = field(default_factory=dict)
+    lax: bool = False
+
+
 @dataclass(frozen=True)
 class Release:
     """One vLLM release.
@@ -270,6 +285,14 @@ class Release:
         return {
             path: Endpoint(path, tuple(values["methods"]), bool(values.get("dev")))
             for path, values in self.data.get("endpoints", {}).items()
+        }
+
+    @cached_property
+    def keys(self) -> dict[str, Keys]:
+        """What the JSON of options may hold, by their names in Python's spelling; only where a class reads it."""
+        return {
+            option: Keys(frozenset(known["names"]), known.get("words", {}), bool(known.get("lax")))
+            for option, known in self.data.get("keys", {}).items()
         }
 
     @property

@@ -137,6 +137,7 @@ def asked(version: str, answer: Mapping[str, Any]) -> Release:
     data = {**like.data, "version": name, "flags": answer["flags"]}
     if answer.get("environment"):
         data["environment"] = answer["environment"]
+    data["keys"] = answer.get("keys") or {}
     return Release(version=name, entrypoint=list(like.entrypoint), data=data)
 
 

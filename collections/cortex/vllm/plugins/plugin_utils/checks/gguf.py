@@ -31,6 +31,9 @@ def check(server: Server) -> Findings:
         return
     if release is not None:
         yield from _release(server, model, _key(release.version))
+        if _key(release.version) >= LEFT:
+            yield from _beside(server, model)
+            return
     yield from _configuration(server, model)
     yield from _tokenizer(server, model)
 
@@ -80,6 +83,35 @@ def _release(server: Server, model: Mapping[str, Any], key: tuple[int, ...]) -> 
             f"the model is split into {model['files']} GGUF files, and vLLM {version} reads the first one only",
             "model",
             "Merge them (llama-gguf-split --merge), or use vLLM 0.20 to 0.23.",
+            server.spec.model,
+        )
+
+
+def _beside(server: Server, model: Mapping[str, Any]) -> Findings:
+    """The plugin takes the metadata for neither configuration nor tokenizer.
+
+    Source: vllm_gguf_plugin 0.0.5, plugin.py _get_gguf_config_source and config_parser.py: ``hf_config_path``, else the
+    tokenizer, else the directory of the file; what is found there stands for the model.
+    """
+    if not has_plugin(server.image) or server.argument("hf_config_path") or server.spec.tokenizer:
+        return
+    severity = "error" if server.exact and server.spec.offline else "warning"
+    if model.get("config") is None:
+        yield server.finding(
+            "model.gguf-config",
+            severity,
+            f"there is no config.json beside {model.get('path')}, from which the GGUF plugin takes the configuration",
+            "model",
+            "Have cortex.vllm.model copy it (config_from: the original model), or write engine_args.hf_config_path.",
+            server.spec.model,
+        )
+    if model.get("tokenizer_kind") == "gguf":
+        yield server.finding(
+            "model.tokenizer-missing",
+            severity,
+            f"there are no tokenizer files beside {model.get('path')}, and the GGUF plugin does not take the one in it",
+            "tokenizer",
+            "Have cortex.vllm.model copy them (tokenizer_from: the original model), or write `tokenizer`.",
             server.spec.model,
         )
 

@@ -104,7 +104,8 @@ def _release(server: Server, method: str, own: str | None) -> Findings:
         severity = "error" if server.exact else "warning"
         yield server.finding("model.quantization", severity, text, _field(server), fix, origin=method)
     elif method in facts(release).get("deprecated_quantization", ()):
-        if not server.argument("allow_deprecated_quantization"):
+        # Of a declared method rendering says it, which needs no host for it.
+        if method != declared_method(server) and not server.argument("allow_deprecated_quantization"):
             yield server.finding(
                 "model.quantization",
                 "error" if server.exact else "warning",

@@ -173,7 +173,7 @@ def _read(
         if match is None:
             return None, position
     elif not text.startswith((" ", "\t")):
-        match = _EXCEPTION.match(text)
+        match = _EXCEPTION.match(text) or (_HEAD.match(text) if _ends_frames(lines, indexes, position) else None)
         if match is None and (said := _IN_A_WORKER.match(text)):  # the message stands before its traceback
             return _announced(lines, indexes, position + 1, [], said["text"]), position + 1
         while match and begin and lines[indexes[begin - 1]].text.startswith("  ") and position - begin < 60:
@@ -205,6 +205,13 @@ def _read(
         ),
         position,
     )
+
+
+def _ends_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -> bool:
+    """Whether what stands above are frames whose traceback's first line is missing: then any name is an exception's."""
+    above = [lines[index].text for index in indexes[max(0, position - 4) : position]]
+    named = re.match(r"(?:[a-z_]\w*\.)*[A-Z]\w+: ", lines[indexes[position]].text)
+    return bool(named and above and above[-1].startswith("    ") and any(text.startswith('  File "') for text in above))
 
 
 #: V0's workers log the message first (executor/multiproc_worker_utils.py).
@@ -270,7 +277,7 @@ _OF_TRACEBACK = re.compile(r"Traceback|File \"|\s|[\^~]+$|$|Exception Group|The 
 #: What stands above a traceback, and says nothing itself.
 _ANNOUNCES = re.compile(
     r"failed to start|encountered a fatal error|hit an exception|handler failed|Error executing method"
-    r"|died unexpectedly|Exception in worker|(?:is|already) dead|Dumping|exit code|fatal signal"
+    r"|died unexpectedly|Exception in worker|(?:is|already) dead|Dumping|exit code|fatal signal|Unhandled error"
 )
 
 

@@ -216,8 +216,12 @@ class Start:
 
     def _unknown_chain(self) -> list[faults.Fault]:
         """The first chain that says something of its own and that no rule knows."""
-        for chain in self._relevant():
-            true = [fault for fault in chain if not fault.wrapper]
+        relevant = self._relevant()
+        framed = {(fault.kind, fault.text) for chain in relevant for fault in chain if fault.frames}
+        for chain in relevant:
+            # Some processes log an exception's words first, and its traceback after them.
+            own = [fault for fault in chain if not fault.wrapper]
+            true = [fault for fault in own if fault.frames or (fault.kind, fault.text) not in framed]
             if true and knowledge.of_chain(chain, self._stage(chain)) is None:
                 return true
         return []

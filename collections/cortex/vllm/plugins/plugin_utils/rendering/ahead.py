@@ -65,7 +65,8 @@ def ahead(spec: ServerSpec, release: catalog.Release) -> list[dict[str, Any]]:
     newest = catalog.versions()[-1]
     found = [{**row, "until": None if row["until"] == newest else row["until"]} for row in rows.values()]
     for place, row in enumerate(found):
-        row["fix"] = row["fix"] or _later(row, found[place + 1 :])
+        later = _later(row, found[place + 1 :])
+        row["fix"] = later or row["fix"] if row["kind"] == "deprecated" else row["fix"] or later
     return found
 
 

@@ -21,7 +21,7 @@ from ..spec import RESERVED_ARGUMENTS, ServerSpec
 from ..spec.values import Problem
 from .formatting import compact, words
 from .reshaping import Item
-from .translation import translate
+from .translation import instead, translate
 
 #: Port inside of the container, where the container has a network of its own.
 CONTAINER_PORT = 8000
@@ -138,14 +138,15 @@ class _Line:
             return self.report("error", "argument.reserved", "has a field of its own", fix, declared)
         if flag.only == "serve" and takes_model_as_option(self.program):
             message = f"only vllm serve of vLLM {release.version} has it"
-            return self.report("error", "argument.unknown", message, "Delete it", declared)
+            fix = "Write entrypoint: [vllm, serve], or delete it"
+            return self.report("error", "argument.unknown", message, fix, declared)
         other = self._given.setdefault(flag.name, declared)
         if other != declared:
             message = f"is the same argument as {other} in vLLM {release.version}"
             return self.report("error", "argument.twice", message, "Write one of them", declared)
         if flag.deprecated:
             why = f"deprecated in vLLM {release.version}: {flag.deprecated.strip()}"
-            self.report("warning", "argument.deprecated", why, None, declared)
+            self.report("warning", "argument.deprecated", why, instead(release, flag.dest), declared)
         try:
             return words(flag, value, negative=release.is_negative(name))
         except Problem as problem:

@@ -79,9 +79,16 @@ def scalar(flag: Flag, value: Any) -> str:
     nothing = {None, "None"} if flag.nullable else {None}
     taken = {str(choice) for choice in flag.choices or () if choice not in nothing}
     if flag.choices is not None and text not in taken:
+        folded = [choice for choice in taken if _folded(choice) == _folded(text)]
+        if len(folded) == 1:  # as vLLM itself does for some: DEEP-GEMM is deep_gemm
+            return folded[0]
         choices = ", ".join(sorted(taken))
         raise Problem(f"{text!r} is not one of the choices", f"Write one of {choices}", code="argument.choice")
     return text
+
+
+def _folded(text: str) -> str:
+    return text.strip().lower().replace("-", "_")
 
 
 def json_text(flag: Flag, value: Any) -> str:
@@ -94,13 +101,16 @@ def json_text(flag: Flag, value: Any) -> str:
                 return compact({key: int(number) for key, number in (item.split("=") for item in value.split(","))})
             if flag.type == "json|str" or value in flag.words or (flag.nullable and value in ("", "None")):
                 return value
-            raise _wrong("is text that is not JSON", "Write a mapping, as YAML") from None
+            shape = "a list" if isinstance(flag.default, (list, tuple)) else "a mapping"
+            raise _wrong("is text that is not JSON", f"Write {shape}, as YAML") from None
         return compact(parsed) if isinstance(_object(flag, parsed), (dict, list)) else value
     return compact(_object(flag, value))
 
 
 def _object(flag: Flag, value: Any) -> Any:
     """A configuration is a mapping, whoever reads it: its class, or vLLM once it is parsed. To 0.11 a level was one."""
+    if flag.type == "json|str" and isinstance(value, (list, tuple)):  # vLLM takes what is no mapping for text
+        raise Problem("takes a mapping, or text", "Write a mapping, as YAML", code="argument.shape")
     if flag.type != "json" or not flag.dest.endswith("_config") or flag.dest == "additional_config":
         return value
     level = flag.dest == "compilation_config" and "-O" in flag.aliases and str(value) in ("0", "1", "2", "3")

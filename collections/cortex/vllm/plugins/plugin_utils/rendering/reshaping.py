@@ -120,7 +120,69 @@ def reshape(work: Work, name: str, value: Any) -> bool:
     return attempt is not None and attempt(work, name, value)
 
 
+def reshaped(work: Work, name: str, value: Any) -> bool:
+    """What the release takes by this name, but not in this form.
+
+    :returns: whether the argument is dealt with
+    """
+    release = work.release
+    if name == "compilation_config" and _level(value) and release.flag("optimization_level"):
+        work.put("optimization_level", int(value), name)  # to 0.11 a number alone was the level
+        return True
+    if name == "guided_decoding_backend" and not before(release, "0.8.5"):
+        return _backend_options(work, name, value)
+    if name == "attention_backend":
+        return _renamed_backend(work, name, value)
+    flag = release.flag(name)
+    if name == "task" and value == "embed" and flag is not None and value not in (flag.choices or (value,)):
+        work.put("task", "embedding", name)  # 0.6.4 had no other word
+        return True
+    return False
+
+
+def _level(value: Any) -> bool:
+    return not isinstance(value, bool) and str(value).strip() in ("0", "1", "2", "3")
+
+
+def _backend_options(work: Work, name: str, value: Any) -> bool:
+    """``xgrammar:no-fallback`` was read up to 0.8.4; then each became an option, and then a key."""
+    keys = special_key(name, value)
+    if keys is None:
+        return False
+    known = work.release.keys.get("structured_outputs_config")
+    if work.release.flag("structured_outputs_config"):
+        work.merge("structured_outputs_config", without_fallback(work.release, keys, known), name)
+        return True
+    options = {f"guided_decoding_{key}": item for key, item in keys.items()}
+    if any(work.release.flag(option) is None for option in options):
+        return False
+    for option, item in options.items():
+        work.put(option, item, name)
+    return True
+
+
+def without_fallback(release: catalog.Release, keys: dict[str, Any], known: catalog.Keys | None) -> dict[str, Any]:
+    """Where nothing falls back any more, there is no key to say so."""
+    gone = not before(release, "0.18") and not (known is not None and "disable_fallback" in known.names)
+    return {key: item for key, item in keys.items() if not (gone and key == "disable_fallback" and item is True)}
+
+
+def backend_of(release: catalog.Release, value: Any) -> Any:
+    """Backends of V1 had names with a suffix while there were two engines; without it they are the same."""
+    known, text = release.attention_backends, str(value).upper()
+    short = text.removesuffix("_VLLM_V1")
+    return short if text not in known and short != text and short in known else value
+
+
+def _renamed_backend(work: Work, name: str, value: Any) -> bool:
+    new = backend_of(work.release, value)
+    if new != value:
+        work.put(name, new, name)
+    return bool(new != value)
+
+
 def _task(work: Work, name: str, value: Any) -> bool:
+    """``--task`` where it is gone."""
     wanted = _TASKS.get(str(value))
     convert = work.release.flag("convert")
     if value == "generate" and work.release.flag("runner") is None:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import catalog
 from ..findings import Severity
-from . import reshaping
+from . import inner, reshaping
 from .reshaping import Item, before
 from .tables import has, rows, table
 
@@ -67,22 +67,24 @@ def translate(arguments: Mapping[str, Any], release: catalog.Release) -> Transla
     pending: list[tuple[str, Any]] = []
     for name, value in arguments.items():
         if release.flag(name) is not None and not _dead(release, name) and not _LEVEL.fullmatch(name):
-            work.keep(name, value)
+            if not reshaping.reshaped(work, name, value):
+                work.keep(name, value)
         else:
             pending.append((name, value))
     for name, value in sorted(pending):
         work.move(name, value)
     reshaping.settle(work, arguments)
+    inner.settle(work)
     return work.done
 
 
 def _dead(release: catalog.Release, name: str) -> bool:
     """Whether the release takes the name and does nothing with it."""
-    row = table("renames", "old").get(name)
-    if row is None or "dead" not in row or before(release, row["dead"]):
-        return False
     flag = release.flag(name)
-    return flag is not None and flag.dest == name
+    row = table("renames", "old").get(flag.dest) if flag is not None else None
+    if flag is None or row is None or "dead" not in row or before(release, row["dead"]):
+        return False
+    return name == flag.dest or catalog.negated(name) == flag.name
 
 
 class _Translation:
@@ -131,7 +133,10 @@ class _Translation:
 
     def move(self, name: str, value: Any) -> None:
         """Find the words for an argument that the release does not have, by the first table that knows it."""
-        for attempt in (self._level, self._renamed, self._valued, self._variable, self._keyed, self._aliased):
+        attempts = (
+            self._negated, self._level, self._renamed, self._valued, self._variable, self._keyed, self._aliased,
+        )  # fmt: skip
+        for attempt in attempts:
             if attempt(name, value):
                 return
         if reshaping.reshape(self, name, value) or self._same(name, value):
@@ -146,11 +151,33 @@ class _Translation:
         # Somebody who knows the release says the rest: names that look alike.
         self.note(name, "error", "argument.unknown", "", None)
 
+    def _negated(self, name: str, value: Any) -> bool:
+        """A spelling by which other releases turn an option off."""
+        long = catalog.negated(name)
+        if long is None:
+            return False
+        option, turned = long.removeprefix("--").replace("-", "_"), reshaping.boolean(value)
+        if turned is None:
+            text = f"is a switch (vLLM {self.release.version})"
+            self.note(name, "error", "argument.value", text, "Write true or false")
+        elif self.release.flag(option) is not None and not _dead(self.release, option):
+            self.put(option, not turned, name)
+        else:
+            known, place = set(self.done.arguments), len(self.done.notes)
+            self.move(option, not turned)
+            self.done.notes[place:] = [replace(note, declared=name) for note in self.done.notes[place:]]
+            for new in set(self.done.arguments) - known:
+                self.done.arguments[new] = Item(self.done.arguments[new].value, name)
+        return True
+
     def _level(self, name: str, value: Any) -> bool:
         """``-O3`` is a level of its own from 0.12 on, and was one of compilation before (FlexibleArgumentParser)."""
         match = _LEVEL.fullmatch(name)
         if match is None or (match[1] and value is not True):
             return False
+        if reshaping.mapping(value) is not None:  # -O '{…}' of 0.6.6 to 0.11
+            self.put("compilation_config", value, name)
+            return True
         new = next((new for new in ("optimization_level", "compilation_config") if self.release.flag(new)), None)
         if new is None:
             return False
@@ -186,6 +213,7 @@ class _Translation:
         if str(value).lower() == row.get("unset"):
             self.dropped(name, "it decides by itself unless told")
         else:
+            value = reshaping.backend_of(self.release, value) if name == "attention_backend" else value
             text = str(value).upper() if row.get("upper") else str(value)
             self.done.environment[row["variable"]] = text
             self.told(name, f"the environment variable {row['variable']}={text}")
@@ -199,6 +227,7 @@ class _Translation:
         if "until" in row and not before(self.release, row["until"]):
             return False
         keys = reshaping.special_key(name, value) or {row["key"]: value}
+        keys = reshaping.without_fallback(self.release, keys, self.release.keys.get(row["into"]))
         self.merge(row["into"], keys, name)
         return True
 
@@ -231,9 +260,11 @@ def _reasons(release: catalog.Release, name: str) -> Iterator[tuple[str, str, st
     """Code, message and fix for an argument that the release does not have; the first one counts."""
     if name in table("never"):
         yield "argument.removed", "no release of vLLM has this argument", table("never")[name]["fix"]
-    life = catalog.flag_lifetime(name)
+    renamed = {row["old"]: row["new"] for row in rows()["renames"]}.get(name)
+    level = "compilation_config" if _LEVEL.fullmatch(name) else None
+    life = catalog.flag_lifetime(name) or catalog.flag_lifetime(renamed or level or name)
     if life is not None and life.gone and not before(release, life.gone):
-        fix = table("gone").get(name, {}).get("fix") or _into(name) or "Delete it"
+        fix = table("gone").get(name, {}).get("fix") or _into(release, name) or "Delete it"
         yield "argument.removed", f"removed in vLLM {life.removed} {has(release.version)}", fix
     request = table("requests", "field").get(name)
     if request is not None:
@@ -241,13 +272,29 @@ def _reasons(release: catalog.Release, name: str) -> Iterator[tuple[str, str, st
         fix = f"Write request_defaults: {{{where}: …}}" if where else request.get("fix", "Send it with each request")
         yield "argument.request", "belongs to requests, not to the server", fix
     if life is not None and before(release, life.first):
-        fix = table("newer").get(name, {}).get("fix") or "Delete it, or use a newer image"
+        fix = table("newer").get(renamed or name, {}).get("fix") or "Delete it, or use a newer image"
         yield "argument.newer", f"appeared in vLLM {life.appeared} {has(release.version)}", fix
     if life is not None:
         text = f"vLLM {release.version} does not have it: releases {life.first} to {life.last} do, with gaps"
         yield "argument.removed", text, table("gone").get(name, {}).get("fix") or "Delete it"
 
 
-def _into(name: str) -> str | None:
+def _into(release: catalog.Release, name: str) -> str | None:
     row = table("keys").get(name)
-    return f"Write {row['into']}: {{{row['key']}: …}}" if row is not None else None
+    if row is None or release.flag(row["into"]) is None:
+        return None
+    if "until" in row and not before(release, row["until"]):
+        return f"Delete it: {row['into']} lost {row['key']} too, in {row['until']}"
+    return f"Write {row['into']}: {{{row['key']}: …}}"
+
+
+def instead(release: catalog.Release, name: str) -> str | None:
+    """What to write for an argument that the release still has and warns about; None when nothing is known."""
+    new = {row["old"]: row["new"] for row in rows()["renames"]}.get(name)
+    if new is not None and release.flag(new) is not None:
+        return f"Write {new}"
+    for row in rows()["values"]:
+        if row["old"] == name and release.flag(row["new"]) is not None:
+            return f"Write {row['new']}: {reshaping.shown(row['becomes'])}"
+    found: str | None = _into(release, name) or table("gone").get(name, {}).get("fix")
+    return found

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 #: In the order in which they may import each other.
-MODULES = ("flags", "stubs", "environment_variables", "parsers", "questions")
+MODULES = ("flags", "stubs", "environment_variables", "keys", "parsers", "questions")
 #: Of questions that import less of vLLM, or nothing.
 FEWER = {
     "version": ("questions",),

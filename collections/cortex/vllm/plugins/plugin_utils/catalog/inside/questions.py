@@ -111,7 +111,7 @@ def prepare(platform: str | None) -> tuple[Path, str]:
 
 def parser(platform: str | None) -> dict[str, Any]:
     """Options and environment variables of the installed vLLM."""
-    from . import environment_variables, parsers
+    from . import environment_variables, keys, parsers
 
     place, platform = prepare(platform)
     base, serve, notes = parsers.build_parsers(place)
@@ -119,7 +119,10 @@ def parser(platform: str | None) -> dict[str, Any]:
     for entry in flags.values():
         entry.pop("help", None)
     variables = environment_variables.collect(place, notes)
-    return {"version": version(), "platform": platform, "flags": flags, "environment": variables, "notes": notes}
+    answer = {"version": version(), "platform": platform, "flags": flags, "environment": variables, "notes": notes}
+    with contextlib.suppress(Exception):  # the classes behind JSON options say more; without them the flags still count
+        answer["keys"] = keys.describe(serve or base, flags)
+    return answer
 
 
 def argv(words: list[str], program: str, platform: str | None) -> dict[str, Any]:

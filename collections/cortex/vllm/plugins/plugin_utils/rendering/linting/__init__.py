@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...findings import Finding
-from . import abilities, engine, speculation, variables
+from . import abilities, engine, keys, speculation, values, variables
 from .engine import environment
 from .subject import Findings, Subject
 
@@ -24,6 +24,8 @@ CHECKS: tuple[Callable[[Subject], Findings], ...] = (
     variables.check,
     speculation.check,
     abilities.check,
+    keys.check,
+    values.check,
 )
 
 

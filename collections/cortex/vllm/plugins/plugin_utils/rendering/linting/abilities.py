@@ -15,13 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...checks.tables import no_such_quantization
+from ...checks.tables import facts, no_such_quantization
 from ..asking import GENERATING, POOLING, score_path
-from ..reshaping import boolean
+from ..reshaping import backend_of, boolean
 from .subject import Findings, Subject
 
 #: ``structured_outputs_config.backend`` since 0.11.0; lm-format-enforcer came back in 0.10.2.
 BACKENDS = ("auto", "xgrammar", "guidance", "outlines", "lm-format-enforcer")
+#: Backends of the V1 engine had names of their own while there were two engines (0.8 to 0.11).
+_V1 = "_VLLM_V1"
 #: Argument that needs another one, and what happens without it.
 NEEDS = (
     (
@@ -85,15 +87,19 @@ def _structured(subject: Subject) -> Findings:
 
 def _attention(subject: Subject) -> Findings:
     known = subject.release.attention_backends
+    declared = subject.spec.engine_args.get("attention_backend")
+    by_variable = declared is not None and subject.release.flag("attention_backend") is None
     for name, value in (
         ("attention_backend", subject.value("attention_backend")),
         ("attention_config", subject.inner("attention_config").get("backend")),
         ("VLLM_ATTENTION_BACKEND", subject.spec.env.get("VLLM_ATTENTION_BACKEND")),
+        ("attention_backend", backend_of(subject.release, declared) if by_variable else None),
     ):
         if not isinstance(value, str) or not known or "." in value or value.upper() in (*known, "AUTO"):
             continue
-        text = f"{subject.version} has no attention backend {value}"
-        fix = f"Write one of {', '.join(known)}"
+        text = f"{subject.version} has no attention backend {value[:60]}"
+        alike = [name for name in known if name.removesuffix(_V1) == value.upper().removesuffix(_V1)]
+        fix = f"Write {alike[0]}" if alike else f"Write one of {', '.join(known)}"
         if name == "VLLM_ATTENTION_BACKEND":
             yield subject.finding("attention.backend", "error", text, fix, "env", name)
         else:
@@ -104,11 +110,18 @@ def _quantization(subject: Subject) -> Findings:
     """The declared method; what the weights themselves name is for a check that has seen them."""
     release, value = subject.release, subject.value("quantization")
     flag = release.flag("quantization")
-    if value is None or not release.quantization or (flag is not None and flag.choices):
+    if not isinstance(value, str) or not release.quantization or (flag is not None and flag.choices):
         return
     method = str(value).strip().lower()
     # vllm/config/model.py _verify_quantization: underscores are taken for hyphens where the method has them.
-    if method in ("", "none", "null") or {method, method.replace("_", "-")} & set(release.quantization):
+    if method in ("", "none", "null"):
+        return
+    if {method, method.replace("_", "-")} & set(release.quantization):
+        deprecated = facts(release).get("deprecated_quantization", ())
+        if method in deprecated and not boolean(subject.value("allow_deprecated_quantization")):
+            text = f"{method} is deprecated in {subject.version}, which refuses it"
+            fix = "Write allow_deprecated_quantization: true, and plan for other weights"
+            yield subject.about("model.quantization", "error", text, fix, "quantization")
         return
     yield subject.about("model.quantization", "error", *no_such_quantization(release, method), "quantization")
 

@@ -78,9 +78,14 @@ def _engine(subject: Subject) -> Findings:
     if wanted == "v1" and subject.older(FIRST_V1):
         text = f"the V1 engine came with vLLM 0.6.4 {has(subject.release.version)}"
         yield subject.finding("release.engine", "error", text, "Write engine: auto, or use a newer image", *place)
-    if subject.older("0.8.0") or not subject.older(ONLY_V1) or wanted == "v0":
+    if subject.older("0.8.0") or (subject.older(ONLY_V1) and wanted == "v0"):
         return
-    for name in _unsupported(subject):
+    only = not subject.older(ONLY_V1)
+    for name in _unsupported(subject, only=only):
+        if only:
+            text = f"{subject.version} does not start with it: the only engine, V1, cannot do it"
+            yield subject.about("release.engine", "error", text, "Delete it", name)
+            continue
         if wanted == "v1":
             text = f"the V1 engine of {subject.version} does not start with it"
             yield subject.about("release.engine", "error", text, "Delete it, or write engine: v0", name)
@@ -89,14 +94,28 @@ def _engine(subject: Subject) -> Findings:
             yield subject.about("release.engine", "warning", text, "Delete it, or write engine: v0 to say so", name)
 
 
-def _unsupported(subject: Subject) -> list[str]:
-    """Arguments that V1 could not do between 0.8.0 and 0.10.2, as the release calls them."""
+def _unsupported(subject: Subject, *, only: bool = False) -> list[str]:
+    """Arguments that V1 could not do between 0.8.0 and 0.10.2, as the release calls them.
+
+    :param only: those that it still refuses when there is no other engine (0.11.0: vllm/engine/arg_utils.py,
+        _is_v1_supported_oracle; 0.11.1 on: _check_feature_supported)
+    """
     found = []
     for row in rows()["unsupported_by_v1"]:
         name = row["argument"]
-        if name in subject.values and not ("until" in row and not subject.older(row["until"])):
-            if not any(equal(subject.values[name], item) for item in row["allowed"]):
-                found.append(name)
+        if name not in subject.values or ("until" in row and not subject.older(row["until"])):
+            continue
+        if "from" in row and subject.older(row["from"]):
+            continue
+        if only and ("refused" not in row or subject.older(row["refused"])):
+            continue
+        value = subject.values[name]
+        if "refuses" in row:
+            taken = not any(equal(value, item) for item in row["refuses"])
+        else:
+            taken = any(equal(value, item) for item in row["allowed"])
+        if not taken and name not in found:
+            found.append(name)
     return found
 
 

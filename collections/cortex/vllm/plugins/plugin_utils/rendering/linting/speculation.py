@@ -27,7 +27,7 @@ NAME = "speculative_config"
 def check(subject: Subject) -> Findings:
     """Source: see above; each message is about what would end the start after minutes of loading."""
     wanted, name = _wanted(subject)
-    if not wanted:
+    if not wanted and subject.value(NAME) is None:
         return
     method, model = wanted.get("method"), wanted.get("model")
     for key, value in (("method", method), ("model", model)):
@@ -46,10 +46,15 @@ def check(subject: Subject) -> Findings:
     if method in NEED_MODEL and not model:
         text = f"{method} needs a model that drafts"
         yield subject.about("speculation.draft-model", "error", text, "Write model: its id or path", name)
-    drafts = method == "draft_model"
-    if drafts and not subject.older("0.10.0") and subject.older("0.15"):
-        text = f"{subject.version} refuses draft models; they work up to 0.9 and from 0.15 on"
-        yield subject.about("speculation.method", "error", text, "Write method: eagle3 or ngram, or use 0.15", name)
+    if not subject.older("0.10.0") and subject.older("0.15") and (method == "draft_model" or method is None):
+        text, severity = f"{subject.version} refuses draft models; they work up to 0.9 and from 0.15 on", "error"
+        if method is None and "eagle" in str(model).lower():  # the name alone says it (SpeculativeConfig)
+            text = ""
+        elif method is None:  # what the draft is, its own configuration says (SpeculativeConfig.__post_init__)
+            text, severity = f"{text}: the draft must be of another kind (eagle, medusa, mtp)", "warning"
+        fix = "Write method: eagle3 or ngram, or use 0.15"
+        if text:
+            yield subject.about("speculation.method", severity, text, fix, name)  # type: ignore[arg-type]
     yield from _tokens(subject, wanted, str(method or ""), name)
     yield from _within_reach(subject, str(model) if model and model != method else "", name)
 

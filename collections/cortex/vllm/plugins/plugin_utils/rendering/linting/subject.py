@@ -77,4 +77,11 @@ class Subject:
 
     def about(self, code: str, severity: Severity, message: str, fix: str | None, name: str) -> Finding:
         """A finding about an argument of the release, at the name under which it was declared."""
-        return self.finding(code, severity, message, fix, "engine_args", self.origins.get(name, name))
+        return self.finding(code, severity, message, fix, "engine_args", self.declared(name))
+
+    def declared(self, name: str) -> str:
+        """The name under which an argument of the release was declared."""
+        if name in self.origins or (flag := self.release.flag(name)) is None:
+            return self.origins.get(name, name)
+        same = (other for other in self.origins if (found := self.release.flag(other)) and found.name == flag.name)
+        return self.origins.get(next(same, name), name)

@@ -44,14 +44,13 @@ def check(subject: Subject) -> Findings:
 
 def _unread(subject: Subject, name: str) -> Findings:
     row = _rows()["unread"].get(name)
-    since = row is not None and ("from" not in row or not subject.older(row["from"]))
-    if row is not None and since and (not row.get("gpu") or subject.spec.wants_gpus):
+    if row is not None and _within(subject, row) and (not row.get("gpu") or subject.spec.wants_gpus):
         yield subject.finding(
             "environment.unread", row.get("severity", "error"), row["says"], row["fix"], "env", name, shown=_shown(name)
         )
         return
     row = _rows()["deprecated"].get(name)
-    if row is not None:
+    if row is not None and _within(subject, row):
         yield subject.finding("environment.deprecated", "warning", row["says"], row["fix"], "env", name)
         return
     if name.startswith(nccl.OWNED) and not nccl.known(name):
@@ -61,6 +60,12 @@ def _unread(subject: Subject, name: str) -> Findings:
         yield subject.finding("environment.unknown", "warning", text, fix, "env", name, shown=_shown(name))
         return
     yield from _registered(subject, name, ("env", name), shown=_shown(name))
+
+
+def _within(subject: Subject, row: dict[str, Any]) -> bool:
+    """Whether a row is about this release."""
+    young = "from" in row and subject.older(row["from"])
+    return not young and not ("until" in row and not subject.older(row["until"]))
 
 
 def _registered(subject: Subject, name: str, place: tuple[Any, ...], *, shown: bool) -> Findings:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import socketserver
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -286,6 +288,22 @@ def test_a_wrong_name_is_not_ready(models, word, monkeypatch):
     monkeypatch.setattr(probing, "NAMES_PATIENCE", 0.1)
     with Server(health=(200, b""), v1__models=models) as server:
         assert word in prober(server).failure
+
+
+def test_a_server_that_says_it_serves_and_is_not_heard():
+    """As where rules of another engine take the port away: the log is fine, and nobody hears it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        probe = {"scheme": "http", "address": "127.0.0.1", "port": taken.getsockname()[1], "request": "none"}
+        prober = probing.Prober(probe, None, threading.Event())
+        prober.start()
+        deadline = time.monotonic() + 10
+        while prober.unheard is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert prober.silence() is None, "while it loads, nothing is expected to answer"
+        prober.hear(True)
+        assert "127.0.0.1:{0} does not answer: Connection refused".format(probe["port"]) in prober.silence()
+        prober.halt()
 
 
 def test_health_of_a_dead_engine_and_of_nothing():

@@ -46,7 +46,7 @@ def short(found: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
         # Gone, with nothing that does the same.
         ("0.17.1", {"engine_args": {"swap_space": 4}}, [("engine_args.swap_space", "0.18", "removed")]),
         # A value that a newer release does not take any more.
-        ("0.13.0", {"engine_args": {"quantization": "deepspeedfp"}}, [("engine_args.quantization", "0.15", "refused")]),
+        ("0.13.0", {"engine_args": {"quantization": "deepspeedfp"}}, [("engine_args.quantization", "0.14", "refused")]),
         # Variables.
         ("0.10.2", {"env": {"VLLM_USE_V1": "1"}}, [("env.VLLM_USE_V1", "0.11.1", "removed")]),
         ("0.14.1", {"env": {"VLLM_ATTENTION_BACKEND": "FLASH_ATTN"}},

@@ -161,12 +161,22 @@ def test_the_containers_user_must_be_able_to_read_it(user, entry, expected):
         assert not list(model.check(subject(whole, image=image_entry(User="somebody"))))
 
 
+PLUGIN = {"plugins": ["vllm-gguf-plugin 0.0.5"]}
+
+
 @pytest.mark.parametrize(
     ("release", "known", "change", "expected"),
     [
         ("0.32.0", {}, {}, [("model.config-invalid", "warning")]),
         ("0.32.0", {"plugins": []}, {}, [("model.config-invalid", "error")]),
-        ("0.32.0", {"plugins": ["vllm-gguf-plugin 0.0.5"]}, {}, []),
+        ("0.32.0", PLUGIN, {}, [("model.gguf-config", "error")]),
+        ("0.32.0", PLUGIN, {"config": {"model_type": "llama"}}, []),
+        (
+            "0.32.0",
+            PLUGIN,
+            {"tokenizer_kind": "gguf"},
+            [("model.gguf-config", "error"), ("model.tokenizer-missing", "error")],
+        ),
         ("0.23.0", {}, {}, []),
         ("0.20.2", {}, {"files": 3}, []),
         ("0.19.1", {}, {"files": 3}, [("model.gguf-form", "error")]),

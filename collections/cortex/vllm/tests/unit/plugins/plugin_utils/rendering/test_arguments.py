@@ -144,7 +144,7 @@ def test_wrong_values(made: Flag, value: Any, message: str, fix: str) -> None:
         ("0.6.0", {"limit_mm_per_prompt": "image=a"}, "argument.value"),
         ("0.32.0", {"speculative_config": [1]}, "argument.shape"),
         ("0.32.0", {"speculative_config": "true"}, "argument.shape"),
-        ("0.32.0", {"compilation_config": 3}, "argument.shape"),
+        ("0.32.0", {"compilation_config": 5}, "argument.shape"),
         ("0.32.0", {"pooler_config": "5"}, "argument.shape"),
         # And what only looks wrong.
         ("0.32.0", {"max_model_len": "8192 "}, None),

@@ -1,0 +1,1 @@
+../../../collections/cortex/vllm/plugins/plugin_utils/catalog/inside/keys.py
