@@ -123,7 +123,8 @@ def values_of(flag: Flag) -> st.SearchStrategy[Any]:
         one = one | st.sampled_from(flag.words)
     if flag.kind == "json":
         mapping = st.dictionaries(TEXT, JSON, max_size=3)
-        return mapping if flag.dest.endswith("_config") else mapping | st.lists(JSON, max_size=3)
+        only_mappings = flag.dest.endswith("_config") or flag.type == "json|str"
+        return mapping if only_mappings else mapping | st.lists(JSON, max_size=3)
     if flag.kind == "list":
         least, most = (flag.nargs, flag.nargs) if isinstance(flag.nargs, int) else (1, 4)
         return st.lists(one, min_size=least, max_size=most)
