@@ -184,7 +184,7 @@ class _Packing:
         self.note.begin(entry["key"])
         hashes = hashing.Hashes(entry.get("blob"), entry["size"])
         # One name for all: the lock keeps others out, and what a killed job left is written over.
-        fresh = os.path.join(self.top, "blobs", "taking-in.part")
+        fresh = os.path.join(self.top, "blobs", ".taking-in.part")
         try:
             hashing.copy(entry["from"], fresh, hashes, self.note.add)
             if not hashes.fits():

@@ -58,7 +58,7 @@ def test_what_an_answer_says():
     assert container.gpus == frozenset(GPUS[:2])
     assert container.published == {("127.0.0.1", 8000)}
     assert container.exit == {"code": 0, "oom": False, "error": ""}
-    assert seen.by_id[container.id] is container
+    assert seen.by_name[container.name] is container
     assert seen.image(container.image_id)["id"] == container.image_id
     one = seen.server("chat")
     assert one.ready_seconds == 30.0 and one.history == [] and one.live_job is None and not one.locked
