@@ -31,7 +31,7 @@ NOT_A_CONCERN = {
 #: Ends of file names.
 FILES = {
     "bin", "bpe", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new",
-    "pem", "pkl", "pt", "py", "safetensors", "sh", "so", "sock", "spm", "sqlite", "tmp", "toml", "txt", "xml", "yaml",
+    "part", "pem", "pkl", "pt", "py", "safetensors", "sh", "so", "sock", "spm", "sqlite", "tmp", "toml", "txt", "xml", "yaml",
     "yml",
 }  # fmt: skip
 

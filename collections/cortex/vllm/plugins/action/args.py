@@ -33,6 +33,8 @@ class ActionModule(_action.BrainsAction):
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         declaration = self.declaration()
+        # Who only asks about arguments has no server to name.
+        declaration.setdefault("name", "server")
         version = declaration.get("vllm_version")
         if version and not declaration.get("image"):
             declaration["image"] = argument_files.OFFICIAL.format(version=str(version).removeprefix("v"))

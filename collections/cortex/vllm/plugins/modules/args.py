@@ -32,6 +32,10 @@ extends_documentation_fragment:
   - cortex.vllm._attributes.converging
 
 options:
+  name:
+    description: Name of the server. It stands in the rendered paths and in messages.
+    type: str
+    default: server
   image:
     description: Image to run, by tag, digest or id. Required unless O(vllm_version) is given.
     type: str
@@ -63,7 +67,6 @@ EXAMPLES = r"""
 ---
 - name: What would the command line be on 0.20?
   cortex.vllm.args:
-    name: chat
     vllm_version: "0.20.0"
     model: Qwen/Qwen3-0.6B
     engine_args:

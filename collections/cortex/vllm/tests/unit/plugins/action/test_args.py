@@ -39,6 +39,12 @@ def test_a_version_needs_no_host(play: t.Any) -> None:
     assert "sk-very-secret" not in json.dumps(result)
 
 
+def test_a_question_about_arguments_needs_no_name(play: t.Any) -> None:
+    result = play(args, [], model="/models/x", vllm_version="0.32.0", engine_args={"max_model_len": 512}).run()
+
+    assert result["argv"][0] == "/models/x"
+
+
 def test_an_image_is_asked_of_the_host_once(play: t.Any) -> None:
     entry = {"id": "sha256:1", "config": {"Entrypoint": ["python3", "-m", "vllm.entrypoints.openai.api_server"]}}
     known = {**entry, "known": {"vllm_version": "0.32.0", "source": "label"}}
