@@ -31,8 +31,8 @@ NOT_A_CONCERN = {
 #: Ends of file names.
 FILES = {
     "bin", "bpe", "cfg", "conf", "gguf", "gz", "j2", "jinja", "json", "jsonl", "kept", "lock", "log", "model", "new",
-    "part", "pem", "pkl", "pt", "py", "safetensors", "sh", "so", "sock", "spm", "sqlite", "tmp", "toml", "txt", "xml", "yaml",
-    "yml",
+    "part", "pem", "pkl", "pt", "py", "safetensors", "sh", "so", "sock", "spm", "sqlite", "tmp", "toml", "txt", "xml",
+    "yaml", "yml",
 }  # fmt: skip
 
 #: Names of files, labels and fields that look like a code all the same.

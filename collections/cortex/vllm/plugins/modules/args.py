@@ -35,10 +35,12 @@ options:
   name:
     description: Name of the server. It stands in the rendered paths and in messages.
     type: str
+    required: false
     default: server
   image:
     description: Image to run, by tag, digest or id. Required unless O(vllm_version) is given.
     type: str
+    required: false
   state_dir:
     description: Directory on the target for what the collection keeps there. It stands in the rendered paths.
     type: path
