@@ -156,7 +156,7 @@ def _content(reader, wide):
         found[name] = (label, total, elements)
         end = max(end, offset + total)
     alignment = values.get("general.alignment", 32)
-    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+    if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment < 1 or alignment & (alignment - 1):
         raise ValueError("has an alignment of {0}, which is no power of two".format(alignment))
     start = -(-reader.at // alignment) * alignment
     return {"values": values, "tensors": found, "end": start + end if found else reader.at}

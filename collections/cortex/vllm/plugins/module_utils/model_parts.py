@@ -300,7 +300,7 @@ def adapter(folder, answer):
     notes.stat("config", path)
     said = notes.json(path, "adapter-invalid") or {}
     rank = said.get("r")
-    if said and not (type(rank) is int and rank > 0):
+    if said and not (isinstance(rank, int) and not isinstance(rank, bool) and rank > 0):
         notes.add("adapter-invalid", "adapter_config.json names no rank r", path, AGAIN)
     totals = None
     for name, check in (

@@ -115,7 +115,8 @@ def _tensors(header):
         for extent in entry["shape"]:
             elements *= extent
         # JSON has true, 4.0 and -4 too; the library takes none of them.
-        if any(type(number) is not int or number < 0 for number in [begin, end] + entry["shape"]):
+        numbers = [begin, end] + entry["shape"]
+        if any(not isinstance(number, int) or isinstance(number, bool) or number < 0 for number in numbers):
             raise ValueError("{0} has a shape or place that is no number".format(name))
         dtype = entry["dtype"]
         bits = BITS.get(dtype)

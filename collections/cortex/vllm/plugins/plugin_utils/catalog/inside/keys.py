@@ -109,7 +109,7 @@ def _choices(annotation: Any) -> list[str] | None:
     """Words, where nothing but words and nothing at all are meant."""
     found: set[str] = set()
     for part in _parts(annotation):
-        if part is type(None) or part is None:
+        if part in (type(None), None):
             continue
         if typing.get_origin(part) is not typing.Literal:
             return None

@@ -21,6 +21,8 @@ from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import obse
 
 GIB = 1 << 30
 CONFIG = {
+#: What is a whole number in it.
+NUMBERS = [key for key, value in CONFIG.items() if isinstance(value, int) and not isinstance(value, bool)]
     "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
     "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False,
     "max_position_embeddings": 131072, "torch_dtype": "bfloat16",
@@ -146,8 +148,8 @@ ODD: list[tuple[dict[str, t.Any], t.Any]] = [
     ({"config": CONFIG, "gpu": None, "environment": {"VLLM_CPU_KVCACHE_SPACE": 40}}, True),
     ({"config": CONFIG, "gpu": None, "environment": {"VLLM_CPU_KVCACHE_SPACE": "4GB"}},
      "environment.VLLM_CPU_KVCACHE_SPACE: '4GB' is no number"),
-    ({"config": {key: str(value) if type(value) is int else value for key, value in CONFIG.items()}}, True),
-    ({"config": {key: float(value) if type(value) is int else value for key, value in CONFIG.items()}}, True),
+    ({"config": {**CONFIG, **{key: str(CONFIG[key]) for key in NUMBERS}}}, True),
+    ({"config": {**CONFIG, **{key: float(CONFIG[key]) for key in NUMBERS}}}, True),
     ({"config": having(head_dim=None)}, True),
     ({"config": having(layer_types=["full_attention"] * 3)}, None),
     ({"config": having(architectures=["BertModel"])}, True),
