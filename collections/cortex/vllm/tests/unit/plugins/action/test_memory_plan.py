@@ -21,12 +21,12 @@ from ansible_collections.cortex.vllm.tests.unit.plugins.action.fakes import obse
 
 GIB = 1 << 30
 CONFIG = {
-#: What is a whole number in it.
-NUMBERS = [key for key, value in CONFIG.items() if isinstance(value, int) and not isinstance(value, bool)]
     "architectures": ["LlamaForCausalLM"], "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
     "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False,
     "max_position_embeddings": 131072, "torch_dtype": "bfloat16",
 }  # fmt: skip
+#: What is a whole number in it.
+NUMBERS = [key for key, value in CONFIG.items() if isinstance(value, int) and not isinstance(value, bool)]
 H100 = {"name": "NVIDIA H100 80GB HBM3", "memory_gib": 79.18, "compute_capability": "9.0"}
 SERVER = {
     "name": "chat", "image": "x:1", "model": "/models/x", "gpus": [0],
