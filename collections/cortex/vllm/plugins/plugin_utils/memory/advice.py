@@ -20,7 +20,7 @@ from typing import Any
 
 from . import kv_cache
 from .arguments import Gpu, named
-from .estimate import Estimate, Question, estimate
+from .estimate import Estimate, Question, estimate, fewer_ranks
 
 #: The largest share that is advised: the rest is for the driver and what is allocated after profiling.
 MOST = 0.95
@@ -118,8 +118,8 @@ def _count(question: Question, found: Estimate) -> int | None:
 
 def _cheapest(found: Estimate) -> dict[str, Any] | None:
     """The change that costs least: length, share, sequences, graphs, more of them at once, more GPUs."""
-    if found.shape and found.settings and found.shape.heads % found.settings.tensor:
-        even = next(count for count in range(found.settings.tensor, 0, -1) if not found.shape.heads % count)
+    even = fewer_ranks(found)
+    if even is not None:
         answer = estimate(found.question.with_arguments(tensor_parallel_size=even))
         more = {} if answer.fits else _cheapest(answer)
         return None if more is None else {"tensor_parallel_size": even, **more}

@@ -120,17 +120,26 @@ def estimate(question: Question) -> Estimate:
     return result
 
 
-def _shared_out(result: Estimate) -> None:
-    """vllm/config/model.py verify_with_parallel_config: heads are shared out evenly, or vLLM refuses."""
+def fewer_ranks(result: Estimate) -> int | None:
+    """The most ranks up to those asked for that share out the heads evenly; None where as many as asked do.
+
+    vllm/config/model.py verify_with_parallel_config; models of Mamba layers alone have no heads.
+    """
     model, settings = result.shape, result.settings
-    if model is None or settings is None or model.family in state_space.PURE:
+    if model is None or settings is None or model.family in state_space.PURE or not model.heads % settings.tensor:
+        return None
+    return next(count for count in range(settings.tensor, 0, -1) if not model.heads % count)
+
+
+def _shared_out(result: Estimate) -> None:
+    """Where heads cannot be shared out vLLM refuses, whatever fits."""
+    even = fewer_ranks(result)
+    if even is None or result.shape is None or result.settings is None:
         return
-    if model.heads % settings.tensor:
-        text = f"{model.heads} attention heads cannot be shared out among {settings.tensor} ranks"
-        even = [count for count in range(settings.tensor, 0, -1) if not model.heads % count]
-        fix = f"Write tensor_parallel_size: {even[0]}."
-        result.say("argument.parallel", "error", text, "tensor_parallel_size", fix)
-        result.fits = False if result.fits is not None else None
+    text = f"{result.shape.heads} attention heads cannot be shared out among {result.settings.tensor} ranks"
+    fix = f"Write tensor_parallel_size: {even}."
+    result.say("argument.parallel", "error", text, "tensor_parallel_size", fix)
+    result.fits = False if result.fits is not None else None
 
 
 def _arguments(question: Question, result: Estimate) -> dict[str, Any]:

@@ -47,6 +47,16 @@ def questions(number: int) -> list[memory.Question]:
     return asked
 
 
+def test_a_model_without_heads_is_not_told_to_share_them_out() -> None:
+    """Mamba layers have none; that two ranks cannot divide one is no reason to take fewer."""
+    asked = {"tensor_parallel_size": 2, "gpu_memory_utilization": 0.15}
+    found = memory.estimate(memory.Question(MODELS["mamba-2.8b"], asked, "0.26.0", card("T4"), gpu_count=2))
+    advice = memory.advise(found)
+
+    assert found.fits is False and advice is not None
+    assert "tensor_parallel_size" not in advice.engine_args and advice.engine_args["gpu_memory_utilization"] > 0.15
+
+
 def test_advice_fits_when_it_is_followed() -> None:
     given = {"max_model_len": 0, "gpu_memory_utilization": 0, "gpu_count": 0, "engine_args": 0}
     for question in questions(400):
