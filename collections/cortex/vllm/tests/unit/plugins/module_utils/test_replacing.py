@@ -193,6 +193,8 @@ class Run:
         self.told.append((reason, message))
 
 
+#: As it is, where the fixture `run` puts another one.
+SAVE_EVIDENCE = transaction.save_evidence
 OLD = {"Id": "old-id", "Name": "/cortex-vllm-chat", "State": {"Running": False}}
 
 
@@ -213,6 +215,16 @@ def test_whatever_goes_wrong_after_the_stop_the_old_server_comes_back(run, monke
     message = "unexpected RuntimeError: can't start new thread"
     assert replacing.replace(run, OLD) == ("rolled_back", message)
     assert run.told == [("start", message), "rolled back"]
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), MemoryError(), RuntimeError("anything")])
+def test_evidence_that_cannot_be_kept_stops_no_rollback(run, problem):
+    class Silent:
+        def inspect(self, ident):
+            raise problem
+
+    run.engine = Silent()
+    assert SAVE_EVIDENCE(run, "new-id") is None
 
 
 def test_a_server_that_is_committed_is_not_rolled_back(run, monkeypatch):
