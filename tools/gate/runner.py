@@ -197,7 +197,8 @@ def summary(results: list[Result], seconds: float) -> tuple[str, bool]:
         outcome = colour(result.outcome, f"{result.outcome:8}")
         numbers = f"{result.seconds:8.1f} {good or '':>7} {bad or '':>7}"
         again = repeated(result) if result.outcome in ("passed", "failed") else []
-        detail = "; ".join([result.detail] * bool(result.detail) + [f"run twice: {', '.join(again)}"] * bool(again))
+        notes = (result.detail, f"run twice: {', '.join(again)}" if again else "")
+        detail = "; ".join(note for note in notes if note)
         lines.append(f"{result.stage.name:24} {outcome} {numbers}  {detail}".rstrip())
     lines += ["", f"{seconds / 60:.1f} minutes; the output of each stage is in {LOGS.relative_to(ROOT)}/"]
     lines.append(f"{passed} passed, {failed} failed")

@@ -21,7 +21,7 @@ LINE_LENGTH = 4000
 # What travels at most: the last bytes of a log, and of each journal.
 LOG_BYTES = 8 << 20
 JOURNAL_BYTES = 1 << 18
-# Of a container that somebody else started, names say which values nobody may see.
+# Of a container that somebody else started, names of options (and of variables, redact.py) say what nobody may see.
 SECRET_OPTION = re.compile(r"^--?(api[-_]key|hf[-_]token|.*password|.*secret)(?:=(.*))?$", re.I | re.S)
 # A short value would mask every line that happens to hold it.
 SHORTEST = 4

@@ -18,7 +18,7 @@ import re
 import time
 import uuid
 
-from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, locks, state
+from ansible_collections.cortex.vllm.plugins.module_utils import detach, files, locks, ours, state
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine, EngineError
 
 POLL = 0.2
@@ -27,7 +27,6 @@ NOTE_EVERY = 1.0
 ANSWER = "/tmp/.cortex-vllm-answer.json"
 # Bytes; the parser of a release is described in some 60 KiB.
 LARGEST = 16 * 1024 * 1024
-LABEL = "cortex.vllm.look"
 
 _VERSION = re.compile(rb"^__version__\s*(?::\s*str\s*)?=\s*(?:version\s*=\s*)?['\"]([^'\"]+)['\"]", re.M)
 _KEY = re.compile(r"^(version|parser|plugins|packages|(argv|collective|model|toolkit)-[0-9a-f]{64})$")
@@ -101,10 +100,11 @@ def inside(request, params):
 
 def remember(state_dir, image_id, key, answer):
     """Put into images.json what every observation of the image is to carry. Raises `OSError`."""
+    kind, _mark, digest = key.partition("-")
     if answer.get("problem"):
-        fact = {key.partition("-")[0] + "_problem": answer["problem"]}
-        if key.partition("-")[0] in ("argv", "collective", "model", "toolkit"):
+        if digest:
             return
+        fact = {kind + "_problem": answer["problem"]}
     elif key == "version":
         fact = {"vllm_version": answer["version"], "source": answer["source"]}
     elif key == "parser":
@@ -113,7 +113,6 @@ def remember(state_dir, image_id, key, answer):
     elif key in ("plugins", "packages"):
         fact = {key: answer[key]}
     else:
-        kind, _mark, digest = key.partition("-")
         said = answer.get("said" if kind == "toolkit" else "error")
         if said and answer.get("step"):
             said = "{0}: {1}".format(answer["step"], said)
@@ -291,7 +290,7 @@ def body(image_id, script, key, wants=None):
             "CORTEX_ANSWER=" + ANSWER, "HF_HUB_OFFLINE=1", "NVIDIA_VISIBLE_DEVICES=void", "PYTHONDONTWRITEBYTECODE=1",
             "VLLM_NO_USAGE_STATS=1", "VLLM_PLUGINS=",
         ],
-        "Labels": {LABEL: key},
+        "Labels": {ours.LOOK: key},
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "NetworkMode": "none", "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "Init": True,

@@ -31,8 +31,9 @@ from ansible_collections.cortex.vllm.plugins.module_utils.model_problems import 
     problem,
 )  # fmt: skip
 
-# What is asked of a place. A draft has no tokenizer of its own to be asked for, a tokenizer no weights, and so on.
+# A directory of a hub cache: a container is shown the whole repository, where the links of a snapshot lead.
 SNAPSHOT = re.compile(r"(?P<repository>.*/models--[^/]+)/snapshots/[0-9a-f]{40}\Z")
+# What is asked of a place. A draft has no tokenizer of its own to be asked for, a tokenizer no weights, and so on.
 ROLES = ("model", "draft", "tokenizer", "config", "generation", "adapter", "file")
 
 

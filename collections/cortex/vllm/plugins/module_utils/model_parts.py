@@ -34,7 +34,6 @@ TOKENIZERS = (
     ("slow", (("vocab.json", "merges.txt"), ("vocab.txt",), ("vocab.bpe", "encoder.json"))),
 )  # fmt: skip
 TIKTOKEN = re.compile(r".+\.tiktoken\Z|tiktoken\.model\Z|qwen\.tiktoken\Z")
-MISTRAL = re.compile(r"tekken\.json\Z|tokenizer\.model\.v\d+(?:m\d+)?\Z")
 CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 # What a processor is made from (transformers: ProcessorMixin, image, video and audio processors).
 PROCESSORS = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")

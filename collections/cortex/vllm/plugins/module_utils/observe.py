@@ -28,8 +28,6 @@ from ansible_collections.cortex.vllm.plugins.module_utils import (
 from ansible_collections.cortex.vllm.plugins.module_utils.connection import EngineError
 
 SCHEMA = 1
-# Label of one-off containers (inside.py).
-LOOK = "cortex.vllm.look"
 
 
 def observe(request, params, module):
@@ -129,7 +127,7 @@ def _containers(engine, short, request):
     wanted_ports = {int(entry["port"]) for entry in request.get("ports") or []}
     found = []
     for entry in short:
-        if LOOK in (entry.get("Labels") or {}):
+        if ours.LOOK in (entry.get("Labels") or {}):
             continue  # a look into an image, which takes nothing and is gone in a moment
         # One that was taken over has our name and, before anything of it is read, no label.
         called = [name.lstrip("/") for name in entry.get("Names") or []]

@@ -13,6 +13,8 @@ from ansible_collections.cortex.vllm.plugins.module_utils import files
 
 # Set by the controller's renderer; its value is the name of the server.
 LABEL = "cortex.vllm.server"
+# Of a one-off container that looks into an image (inside.py): it is gone in a moment.
+LOOK = "cortex.vllm.look"
 # What the names of our containers begin with.
 PREFIX = "cortex-vllm-"
 # Where a container sees the directory of its generation.

@@ -94,8 +94,9 @@ def senseless(options: t.Mapping[str, t.Any]) -> t.Iterator[tuple[str, str]]:
     if state_dir is not None and not str(state_dir).startswith("/"):
         yield "state_dir", f"{state_dir!r} is not an absolute path. Write the path from /."
     for name in ("timeout", "token_timeout", "request_timeout"):
-        if (options.get(name) or 1) <= 0 or options.get(name) == 0:
-            yield name, f"is {options[name]:g}, and nothing can be done in no time. Write seconds, more than 0."
+        seconds = options.get(name)
+        if seconds is not None and seconds <= 0:
+            yield name, f"is {seconds:g}, and nothing can be done in no time. Write seconds, more than 0."
     if (options.get("wait_timeout") or 0) < 0:
         yield "wait_timeout", f"is {options['wait_timeout']:g}. Write seconds, or 0 for one look."
     engine = options.get("docker_host")

@@ -23,10 +23,6 @@ _ONE_BYTE = {
     "fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt", "modelopt_mxfp8", "mxfp8", "online", "fp8_per_tensor",
     "fp8_per_channel", "fp8_per_block", "int8_per_channel_weight_only", "deepseek_v4_fp8",
 }  # fmt: skip
-#: Methods that quantize a 16-bit checkpoint while it is loaded.
-INFLIGHT = frozenset(
-    {"fp8", "bitsandbytes", "experts_int8", "mxfp8", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "online"}
-)
 
 
 @dataclass(frozen=True)
