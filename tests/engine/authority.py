@@ -17,11 +17,14 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
+import hands
+
 
 class Authority:
     """A CA made by openssl, and certificates that it signed."""
 
     def __init__(self, folder):
+        hands.needed("openssl")
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.ca = folder / "ca.crt"

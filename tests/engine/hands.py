@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sysconfig
@@ -80,6 +81,14 @@ def run_module(args, module="_engine", check=False):
         return json.loads(done.stdout)
     except ValueError:
         raise AssertionError("no result: {!r} {}".format(done.stdout, done.stderr.decode())) from None
+
+
+def needed(program):
+    """Install the package of the same name when a program is not there, as on a new machine."""
+    if not shutil.which(program):
+        script = f". {REPOSITORY}/tools/lib/common.sh && tools_apt {program}"
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def free_port():

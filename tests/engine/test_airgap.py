@@ -19,7 +19,7 @@ import uuid
 
 import pytest
 import sites
-from hands import PREFIX, REPOSITORY, free_port
+from hands import PREFIX, REPOSITORY, free_port, needed
 
 USER, PASSWORD = "robot", "let-me-in-please"
 #: What `htpasswd -nbB robot let-me-in-please` printed.
@@ -94,8 +94,7 @@ class Registry:
 @pytest.fixture
 def registry(tmp_path):
     """Makes registries; the distribution's package is installed when it is not there."""
-    if not shutil.which("docker-registry"):
-        run("bash", "-c", f". {REPOSITORY}/tools/lib/common.sh && tools_apt docker-registry")
+    needed("docker-registry")
     found = []
 
     def make(locked=False):

@@ -19,7 +19,7 @@ import fake_hub
 import pytest
 import sites
 import test_airgap
-from hands import REPOSITORY
+from hands import REPOSITORY, needed
 from test_downloads import MODEL, python, snapshot  # noqa: F401  fixture
 
 PASSWORD = "pr0xy-and-secret"
@@ -170,8 +170,7 @@ def images(docker):
 
 def test_a_registry_with_a_private_ca(host, images, private, tmp_path):
     """Debian's docker-registry over TLS: what a refused pull means, and the CA in the place where the engine looks."""
-    if not shutil.which("docker-registry"):
-        test_airgap.run("bash", "-c", f". {REPOSITORY}/tools/lib/common.sh && tools_apt docker-registry")
+    needed("docker-registry")
     address = outside()
     registry = test_airgap.Registry(
         tmp_path / "registry", locked=True, address=address, tls=private.certificate(f"IP:{address}")
