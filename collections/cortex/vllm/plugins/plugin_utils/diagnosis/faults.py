@@ -163,9 +163,13 @@ def _read(
     begin, frames, match = position, [], None
     if TRACEBACK.match(text):
         position += 1
+        stripped = position < len(indexes) and lines[indexes[position]].text.startswith('File "')
         while position < len(indexes):
             text = _GROUP.sub("", lines[indexes[position]].text)
-            if not text.startswith((" ", "\t")) and text and not set(text) <= set("^~ "):
+            if stripped:  # somebody's editor took the indentation off
+                if _EXCEPTION.match(text) or TRACEBACK.match(text) or text.startswith(_CHAIN):
+                    break
+            elif not text.startswith((" ", "\t")) and text and not set(text) <= set("^~ "):
                 break
             frames.append(text.strip())
             position += 1
@@ -217,13 +221,15 @@ def _ends_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -
     return bool(named and above and above[-1].startswith("    ") and any(text.startswith('  File "') for text in above))
 
 
+#: A lost connection that says something itself: to a store of KV blocks, not to another process of the server.
+_OF_A_STORE = re.compile(r"lmcache/|/kv_transfer/|mooncake|/redis/")
 #: The client of V0's engine closes its sockets when the engine failed, and its loops then say so.
 _AFTERWARDS = re.compile(r"in run_(?:output_handler|heartbeat)_loop")
 
 
 def _is_wrapper(kind: str, text: str, frames: Sequence[str]) -> bool:
     """Whether an exception says only that something else failed."""
-    if kind.endswith("ConnectionResetError") and "requests" in text:
+    if kind.endswith("ConnectionResetError") and ("requests" in text or any(map(_OF_A_STORE.search, frames))):
         return False
     return bool(WRAPPERS.search(text)) or (kind.endswith("ZMQError") and any(map(_AFTERWARDS.search, frames)))
 

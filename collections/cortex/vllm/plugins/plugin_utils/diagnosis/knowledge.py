@@ -221,11 +221,15 @@ def of_text(text: str) -> Verdict | None:
     return of_chain([Fault("engine", text, (text,))], "")
 
 
+#: Libraries warn with words of their own.
+_WARNS = re.compile(r"(?:\S+: )?[Ww](?:arning|ARNING)\b")
+
+
 def of_words(lines: Sequence[Line], begin: int = 0) -> Verdict | None:
     """The first line that says, without being an exception, what a telling rule knows of exceptions."""
     for index, line in enumerate(lines[begin:], begin):
-        if line.level not in {"INFO", "DEBUG", "WARNING"} and not NOISE.search(line.text):
-            text = line.text.strip()
+        text = line.text.strip()
+        if line.level not in {"INFO", "DEBUG", "WARNING"} and not _WARNS.match(text) and not NOISE.search(text):
             known = _known(f"Error: {text}", (), bool(WRAPPERS.search(text)), "")
             if known and known[0].rank == CAUSE:
                 return _verdict(*known, (text,), index)

@@ -127,6 +127,8 @@ class Start:
         self.stopped = told is not None and (died is None or told < died)
         self.dead = died is not None and not self.stopped
         self.ended = any(_ENDED.search(line.text) for line in after)
+        if died is None and _told_quietly([line.text for line in after]) and (self.how is None or not self.how.code):
+            self.stopped = True
 
     def verdict(self) -> Diagnosis:
         """What this start came to."""
@@ -225,11 +227,12 @@ class Start:
 
     def _interrupted(self) -> bool:
         """Whether it was told to end before it was ready, and nothing but that is in its log."""
-        faults_seen = [fault for chain in self._relevant() for fault in chain]
+        seen = [fault for chain in self._relevant() for fault in chain]
         return (
             self.ready is None
             and self.stopped
-            and all(_INTERRUPT.search(fault.words) for fault in faults_seen)
+            and (not seen or _INTERRUPT.search(seen[0].words) is not None)
+            and all(fault.wrapper or _INTERRUPT.search(fault.words) for fault in seen)
             and not any(_OVER.search(line.text) for line in self.lines)
         )
 
@@ -367,6 +370,13 @@ _MARKS = (
     ("graphs", re.compile(r"Capturing (?:CUDA|cudagraphs|the model)|Capturing")),
     ("serving", re.compile(r"Application startup complete")),
 )  # fmt: skip
+
+
+def _told_quietly(texts: Sequence[str]) -> bool:
+    """Whether vLLM's handler of SIGTERM ended it: uvicorn's last word, which an engine's death leads to, is missing."""
+    begun = any(re.match(r"(?:INFO: +)?Shutting down$", text) for text in texts)
+    complete = any("Application shutdown complete" in text for text in texts)
+    return begun and complete and not any("Finished server process" in text for text in texts)
 
 
 def _silent_rank(head: str, code: int | None) -> tuple[Finding, str]:
