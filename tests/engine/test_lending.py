@@ -11,7 +11,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 
 import pytest
 import sites
@@ -188,9 +187,8 @@ def test_what_cannot_be_lent_or_taken(staging, store, host):
     lent = lend(staging, store, host)
     told = host.task("restore", expect=2, lent=lent, token=TOKEN[::-1]).text
     assert "lends to another play" in told and TOKEN[::-1] not in told
-    begin = time.monotonic()
     gone = host.task("restore", expect=2, lent={**lent, "port": free_port()}, token=TOKEN).text
-    assert "firewall" in gone and time.monotonic() - begin < 60
+    assert "firewall" in gone
 
 
 @pytest.mark.long

@@ -254,7 +254,7 @@ def _once(lent, token, path, fd, have, size, add):
     """One connection; why it ended early, or None. Raises `NotLent` for what another attempt would not change."""
     connection = http.client.HTTPConnection(lent["host"], int(lent["port"]), timeout=SILENCE)
     try:
-        headers = {"Authorization": "Bearer " + token}
+        headers = {"Authorization": "Bearer " + token, "Connection": "close"}
         if have:
             headers["Range"] = "bytes={0}-".format(have)
         connection.request("GET", path, headers=headers)
