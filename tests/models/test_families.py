@@ -153,9 +153,12 @@ FAMILIES: dict[str, tuple[dict[str, bytes], dict[str, object]]] = {
                 [
                     {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
                     {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-                    {"idx": 2, "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+                    {"idx": 2, "path": "2_Dense", "type": "sentence_transformers.models.Dense"},
+                    {"idx": 3, "path": "3_Normalize", "type": "sentence_transformers.models.Normalize"},
                 ]
             ),
+            "2_Dense/config.json": text({"in_features": 4, "out_features": 2}),
+            "2_Dense/model.safetensors": safetensors({"linear.weight": ("F32", [2, 4])}),
             "1_Pooling/config.json": text({"pooling_mode_cls_token": True}),
             "onnx/model.onnx": b"x",
         },
@@ -252,6 +255,29 @@ MISSING = {
         },
         "model.file-missing",
         "1_Pooling/config.json",
+    ),
+    "the weights of a layer behind the model": (
+        {
+            **config("BertModel", "bert"),
+            **ONE,
+            "vocab.txt": b"x",
+            "modules.json": text([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]),
+            "2_Dense/config.json": text({"in_features": 4, "out_features": 2}),
+        },
+        "model.weights-missing",
+        "2_Dense",
+    ),
+    "the end of a layer behind the model": (
+        {
+            **config("BertModel", "bert"),
+            **ONE,
+            "vocab.txt": b"x",
+            "modules.json": text([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]),
+            "2_Dense/config.json": text({"in_features": 4, "out_features": 2}),
+            "2_Dense/model.safetensors": safetensors({"linear.weight": ("F32", [2, 4])})[:-4],
+        },
+        "model.weights-corrupt",
+        "cut off",
     ),
     "Whisper's preprocessor": (
         {**config("WhisperForConditionalGeneration", "whisper"), **ONE, **FAST},

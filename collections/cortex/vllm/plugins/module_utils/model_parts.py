@@ -287,7 +287,23 @@ def pooling(folder, answer):
                                  config_path, AGAIN)  # fmt: skip
             else:
                 folder.notes.json(config_path, "file-invalid")
+            if kind.endswith(".Dense"):
+                _dense(folder, path)
     answer["pooling"] = True
+
+
+def _dense(folder, path):
+    """A layer behind the model. vLLM leaves one whose weights it does not find out, and serves other embeddings without
+    a word (model_executor/models/adapters.py _load_st_projector)."""
+    for name, check in (("model.safetensors", weights.check_safetensors), ("pytorch_model.bin", weights.check_torch)):
+        if os.path.lexists(os.path.join(folder.at(path), name)):
+            weights.files(folder.notes, folder.at(path), [name], {}, check)
+            return
+    folder.notes.add(
+        "weights-missing", "{0} has no model.safetensors and no pytorch_model.bin, and vLLM would leave that layer out "
+        "without a word".format(folder.at(path)),
+        folder.at(path), AGAIN,
+    )  # fmt: skip
 
 
 def adapter(folder, answer):
