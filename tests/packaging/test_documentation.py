@@ -75,8 +75,8 @@ def _tables(readme: str) -> set[str]:
 
 
 def test_readme_lists_the_content(collection: Path) -> None:
-    """The tables of the collection's README hold exactly the public tasks, filters, roles and playbooks."""
-    public = {path.stem for kind in ("modules", "filter") for path in (collection / "plugins" / kind).glob("[!_]*.py")}
+    """The tables of the collection's README hold exactly the public tasks, roles and playbooks."""
+    public = {path.stem for path in (collection / "plugins" / "modules").glob("[!_]*.py")}
     public |= {path.name for path in (collection / "roles").iterdir() if path.is_dir()}
     public |= {path.stem for path in (collection / "playbooks").glob("[!_]*.yml")}
     assert _tables((collection / "README.md").read_text()) == public
