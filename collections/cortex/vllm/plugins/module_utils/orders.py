@@ -154,7 +154,7 @@ class ServerRun:
         return (self.state.get("committed") or {}).get("generation")
 
     def _put_back(self):
-        """Files of the generation that runs, or is about to, were changed by somebody: they are what they were again."""
+        """Somebody changed files of the generation that runs or is about to: they become what they were again."""
         self.write_files(intact.put_back)
         self.state["committed"]["files"] = self.written
         transaction.save(self)
