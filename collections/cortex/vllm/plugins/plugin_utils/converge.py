@@ -269,7 +269,7 @@ class Converge:
                 clock=self._clock,
             )
         except pulling.PullError as problem:
-            raise ConvergeError(str(problem)) from None
+            raise ConvergeError(str(problem), {"findings": problem.findings}) from None
         if fetched:
             self.fetched.append(reference)
         return fetched

@@ -176,6 +176,19 @@ def test_missing_images_are_fetched_in_slices(play: t.Any, plans: t.Any) -> None
     assert "  [gpu1] image a/b:1: 1 of 4 layers, 1.0 of 2.0 GiB" in played.shown
 
 
+def test_a_failed_pull_is_a_finding(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("chat", "create")], needs={"images": ["a/b:1"]}))
+    failed = {"done": True, "image_id": None, "code": "image.proxy", "message": "a/b:1 could not be pulled: …; do this"}
+    played = play(servers, [observed(), failed], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+
+    (finding,) = caught.value._result["findings"]
+    assert (finding["code"], finding["severity"], finding["field"]) == ("image.proxy", "error", "image")
+    assert finding["message"] == "gpu1: a/b:1 could not be pulled: …; do this." and str(caught.value)
+
+
 def test_update_asks_for_tags_again(play: t.Any, plans: t.Any) -> None:
     plans(NOTHING, CREATE)
     here = observed(images={"vllm/vllm-openai:v0.32.0": {"id": "sha256:old"}})
