@@ -224,6 +224,8 @@ def _ask_health(asked, found, inspect, wanted=None):
     probe = committed.get("probe")
     if not probe or not probe.get("port") or not ((inspect or {}).get("State") or {}).get("Running"):
         return
+    if ours.paused(inspect):
+        return  # its port takes connections, and nobody answers: that would cost the whole patience to learn
     from ansible_collections.cortex.vllm.plugins.module_utils import probing
 
     key = ours.api_key(inspect, probe)

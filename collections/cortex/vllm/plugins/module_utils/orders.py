@@ -59,7 +59,8 @@ class ServerRun:
             self._lock(held)
             result, message = self._act()
         except locks.LockTimeout as exc:
-            result, message = self.failed("lock", str(exc))
+            # Somebody else's job works on this very server: the controller looks again, and follows that one.
+            result, message = self.failed("lock", str(exc)) if held else ("stale", str(exc))
         except StepFailed as exc:
             result, message = self.failed(exc.reason, exc.message, exc.outcome)
         except EngineError as exc:
@@ -293,11 +294,15 @@ class ServerRun:
         return "ok", ""
 
     def _stop(self, current):
+        ident, policy = current["Id"], (current.get("HostConfig") or {}).get("RestartPolicy")
         try:
+            # One with the policy `always` would come back with the engine's next start. It is given back at the start.
+            transaction.no_restarts(self, ident)
             self.stop_container(current)
-        except EngineError as exc:
+        except (StepFailed, EngineError) as exc:
+            transaction.set_policy(self, ident, policy)
             raise StepFailed("stop", exc.message)
-        self._note_record(current["Id"])
+        self._note_record(ident)
         transaction.save(self)
         return "ok", ""
 

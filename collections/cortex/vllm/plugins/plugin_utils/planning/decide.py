@@ -49,7 +49,7 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
         plan.reason = _cut_off(server.transaction)
         return plan
     if options.restart:
-        _restarted(plan, ready)
+        _restarted(plan, ready, options)
     elif ready.state == "absent":
         if container is not None or server.committed:
             plan.action, plan.reason = "remove", "it is declared absent"
@@ -59,12 +59,23 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
     else:
         _started(plan, ready, compared, options, code, why)
         _stray(plan, observation)
+    if plan.action == "none":
+        _leftover(plan, ready, observation)
     return plan
 
 
-def _restarted(plan: ServerPlan, ready: Prepared) -> None:
+def _leftover(plan: ServerPlan, ready: Prepared, observation: Observation) -> None:
+    """A container that a killed job had made and not yet noted. A change removes it; without one it would stay."""
+    found = observation.by_name.get(f"{container_name(plan.name)}.new")
+    if found is not None and found.server == plan.name and not ready.server.locked:
+        plan.action, plan.reason = "recover", f"an earlier change was cut off and left container {found.name} behind"
+
+
+def _restarted(plan: ServerPlan, ready: Prepared, options: Options) -> None:
     """Asked for by a person: what is there is started anew as it is. Differences wait for the next converge."""
-    if ready.state != "started":
+    if plan.name in options.restarted:
+        plan.reason = "it was restarted just now"
+    elif ready.state != "started":
         plan.reason = f"it is declared {ready.state}"
     elif ready.container is None or not ready.server.committed:
         plan.reason = "there is nothing to restart"
@@ -136,16 +147,15 @@ def _unwell(plan: ServerPlan, ready: Prepared, code: str, why: str) -> None:
     if getattr(ready.spec, "restart_when_hung", False) and code in {"server.hung", "server.engine-dead"}:
         plan.action = "restart"
         return
-    plan.findings.append(
-        Finding(
-            code or "server.failed",
-            "warning",
-            why,
-            fix=f"Look at its log (docker logs --tail 400 {container_name(plan.name)}). Restart it by hand, or"
-            " declare restart_when_hung: true.",
-            server=plan.name,
-        )
+    name = container_name(plan.name)
+    fix = (
+        # Whoever paused it meant it: nothing but a person takes that back. No log tells anything about it.
+        f"docker unpause {name} continues it; the playbook cortex.vllm.restart starts it anew. A converge leaves it"
+        " paused until its declaration changes, and replaces it then."
+        if code == "server.paused"
+        else f"Look at its log (docker logs --tail 400 {name}). Restart it by hand, or declare restart_when_hung: true."
     )
+    plan.findings.append(Finding(code or "server.failed", "warning", why, fix=fix, server=plan.name))
 
 
 def _busy(plan: ServerPlan, ready: Prepared) -> bool:

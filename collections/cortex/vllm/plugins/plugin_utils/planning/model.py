@@ -42,6 +42,7 @@ class Options:
     :ivar state_override: state for the named servers instead of the declared one
     :ivar batch: hosts that are converged side by side; None when nobody said
     :ivar restart: whether servers are restarted as they are, and nothing else is done
+    :ivar restarted: names of servers that this task has restarted already
     :ivar holds: what is held on the host (``spec.Hold``)
     :ivar saved: servers of a saved plan, which alone may be carried out; None: there is none
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
@@ -59,6 +60,7 @@ class Options:
     state_override: str | None = None
     batch: Sequence[str] | None = None
     restart: bool = False
+    restarted: Sequence[str] = ()
     holds: Sequence[Any] = ()
     saved: Mapping[str, Any] | None = None
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))

@@ -58,6 +58,8 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
     }
     if plan.action in {"replace", "restart"}:
         result["warm"] = _warm(ready)
+    if plan.action in {"replace", "restart", "recover"}:
+        result["rollback_limit"] = _comes_back_within(committed)
     if plan.action in {"create", "replace"}:
         result.update(
             {
@@ -102,6 +104,12 @@ def _patience(ready: Prepared) -> dict[str, Any]:
     if not several and spec.engine_args.get("distributed_executor_backend") != "ray":
         found["stall_timeout"] = STALL
     return found
+
+
+def _comes_back_within(committed: Mapping[str, Any]) -> float:
+    """Seconds that the server on record may take to come back: the host waits by the same figures (transaction.py)."""
+    given = max(float(committed.get(name) or 0.0) for name in ("start_timeout", "start_limit"))
+    return max(given, PATIENCE * float(committed.get("ready_seconds") or 0.0), 60.0)
 
 
 def model_name(spec: Any, model: Mapping[str, Any] | None) -> str | None:
