@@ -62,8 +62,9 @@ class Machine(plays.Target):
             "secrets": {"api_key": KEY},
         }
 
-    def start(self, host_image: str) -> None:
-        docker("run", "--detach", "--name", self.name, "--hostname", self.name, *OPTIONS, host_image)
+    def start(self, host_image: str, *more: str) -> None:
+        """``more``: options of `docker run`."""
+        docker("run", "--detach", "--name", self.name, "--hostname", self.name, *OPTIONS, *more, host_image)
         self.wait_engine()
 
     def remove(self) -> None:

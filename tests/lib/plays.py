@@ -161,10 +161,14 @@ class Target:
 
     def begin(self, playbook: str | pathlib.Path = "site", *arguments: str) -> Play:
         """Begin a playbook; who begins it ends or kills it."""
+        return Play(self.folder(), self.inventory(), playbook, *arguments, settings=self.settings)
+
+    def folder(self) -> pathlib.Path:
+        """A new folder, for what one run needs or leaves."""
         self.runs += 1
         out = self.directory / f"run-{self.runs:03d}"
         out.mkdir(parents=True)
-        return Play(out, self.inventory(), playbook, *arguments, settings=self.settings)
+        return out
 
     def play(self, playbook: str | pathlib.Path = "site", *arguments: str, timeout: float = 300) -> Outcome:
         """Run a playbook to its end."""

@@ -26,6 +26,7 @@ Row = tuple[str, Make, list[str], str]
 CHAT = caches.chat_model()
 ONE = {name: content for name, content in CHAT.items() if "safetensors" not in name}
 WEIGHTS = caches.safetensors({"model.norm.weight": ("BF16", [8])})
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 SINGLE = {**ONE, "model.safetensors": WEIGHTS}
 PLAIN = {name: content for name, content in ONE.items() if not name.startswith(("tokenizer", "vocab", "merges"))}
 NOTHING: list[str] = []

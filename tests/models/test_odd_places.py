@@ -26,6 +26,7 @@ from .odd import (
     CHAT,
     NOTHING,
     PLAIN,
+    POINTER,
     SINGLE,
     WEIGHTS,
     Made,
@@ -40,8 +41,6 @@ from .odd import (
     look,
     written,
 )
-
-POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 def placed(name: str) -> Make:
