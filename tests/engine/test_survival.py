@@ -161,7 +161,10 @@ def test_the_lock_is_not_waited_for_endlessly(host):
     first = host.apply(order)
     wait_for(host.lock_pid)
     events = host.watch(host.apply(dict(order, lock_timeout=0.5)))
-    assert one(events, "failed")["reason"] == "lock" and "pid" in one(events, "failed")["message"]
+    # The controller looks again then, finds the job that works on the server, and follows that one.
+    assert result(events) == "stale" and "pid" in one(events, "done")["message"] and "failed" not in kinds(events)
+    at_work = host.observe()["servers"][host.name]["job"]
+    assert at_work["job"] == first["job"] and not at_work["done"]
     assert result(host.watch(first)) == "ok"
 
 

@@ -293,7 +293,7 @@ def test_module_parameters_that_wait_for_a_reboot(given, wanted, pending):
 @pytest.mark.parametrize(("engine", "place"), [("docker", "/etc/docker"), ("podman", "/etc/containers")])
 def test_registries_of_a_private_ca_and_a_proxy(engine, place):
     """The CA where the engine looks for it, at once; the proxy for its service, which root alone reads."""
-    proxy = 'http://user:p%40ss"word@proxy:3128'
+    proxy = 'http://user:p%40ss"wo$rd\\@proxy:3128'
     host = Host(
         "debian-12", host_engine=engine, host_registry_cas={"registry.local:5000": "-----BEGIN\nx\n\n"},
         host_engine_environment={"HTTPS_PROXY": proxy, "NO_PROXY": "registry.local,10.0.0.0/8"},
@@ -301,8 +301,25 @@ def test_registries_of_a_private_ca_and_a_proxy(engine, place):
     files = {entry["path"]: entry for entry in host["host__early_files"]}
     authority = files[f"{place}/certs.d/registry.local:5000/ca.crt"]
     assert (authority["content"], authority["effect"]) == ("-----BEGIN\nx\n", "none")
-    unit = files[f"/etc/systemd/system/{engine}.service.d/cortex-vllm-environment.conf"]
-    assert (unit["mode"], unit["effect"]) == ("0600", "engine")
-    assert 'Environment="HTTPS_PROXY=http://user:p%%40ss\\"word@proxy:3128"\n' in unit["content"]
+    folder = f"/etc/systemd/system/{engine}.service.d"
+    values = files[f"{folder}/cortex-vllm-environment.env"]
+    assert (values["mode"], values["effect"], values["secret"]) == ("0600", "engine", True)
+    # As systemd.exec(5) reads a file of variables: no specifiers, and four characters with a backslash before them.
+    assert 'HTTPS_PROXY="http://user:p%40ss\\"wo\\$rd\\\\@proxy:3128"\n' in values["content"]
+    unit = files[f"{folder}/cortex-vllm-environment.conf"]
+    # `systemctl show` tells everybody what stands in a unit.
+    assert "word" not in unit["content"]
+    assert unit["content"].endswith(f"\n[Service]\nEnvironmentFile={folder}/cortex-vllm-environment.env\n")
     none = [entry["path"] for entry in Host("debian-12")["host__early_files"]]
     assert not [path for path in none if "certs.d" in path or "environment" in path]
+
+
+@pytest.mark.parametrize(("login", "mode"), [("", "0644"), ("me:hush@", "0600")])
+def test_a_password_in_dockers_own_settings_is_shown_to_nobody(login, mode):
+    """Docker 23 and newer take proxies from daemon.json."""
+    proxies = {"https-proxy": f"http://{login}proxy:3128", "no-proxy": "registry.local"}
+    host = Host("debian-13", host_engine_settings={"proxies": proxies})
+    files = {entry["path"]: entry for entry in host["host__early_files"]}
+    settings = files["/etc/docker/daemon.json"]
+    assert (settings["mode"], settings["secret"]) == (mode, bool(login))
+    assert json.loads(settings["content"])["proxies"] == proxies

@@ -32,24 +32,23 @@ def strangers(request, params):
 
     Raises `EngineError`.
     """
-    engine = Engine(params)
     state_dir, wanted = request["state_dir"], request.get("containers") or []
     known, found, names = state.load_images(state_dir), [], set()
-    for entry in engine.containers():
-        labels = entry.get("Labels") or {}
-        if ours.LABEL in labels or entry.get("State") != "running":
-            continue
-        inspect = engine.inspect(entry["Id"])
-        if inspect is None:
-            continue
-        name = inspect["Name"].lstrip("/")
-        if name not in wanted if wanted else not _looks_like_vllm(inspect):
-            continue
-        names.add(name)
-        image = engine.image(inspect["Image"]) or {}
-        facts = trimming.image(image, state.known_image(state_dir, known.get(image.get("Id"))))
-        found.append(dict(_told(inspect), image=facts, adopted=_owner(state_dir, inspect)))
-    engine.close()
+    with Engine(params) as engine:
+        for entry in engine.containers():
+            labels = entry.get("Labels") or {}
+            if ours.LABEL in labels or entry.get("State") != "running":
+                continue
+            inspect = engine.inspect(entry["Id"])
+            if inspect is None:
+                continue
+            name = inspect["Name"].lstrip("/")
+            if name not in wanted if wanted else not _looks_like_vllm(inspect):
+                continue
+            names.add(name)
+            image = engine.image(inspect["Image"]) or {}
+            facts = trimming.image(image, state.known_image(state_dir, known.get(image.get("Id"))))
+            found.append(dict(_told(inspect), image=facts, adopted=_owner(state_dir, inspect)))
     return {"containers": found, "missing": sorted(set(wanted) - names)}
 
 
@@ -60,21 +59,20 @@ def adopt(request, params):
 
     Raises `EngineError`, `OSError`.
     """
-    engine = Engine(params)
     adopted, refused = [], {}
-    files.directory(request["state_dir"], 0o711)
-    for item in request["take"]:
-        name = item["name"]
-        if not files.safe_name(name) or name == "locks":
-            refused[str(name)] = "this is no name for a server"
-            continue
-        try:
-            with locks.Lock(request["state_dir"], "server-" + name).acquire(10.0):
-                if _take(engine, request["state_dir"], item):
-                    adopted.append(name)
-        except (_Refused, locks.LockTimeout) as exc:
-            refused[name] = str(exc)
-    engine.close()
+    with Engine(params) as engine:
+        files.directory(request["state_dir"], 0o711)
+        for item in request["take"]:
+            name = item["name"]
+            if not files.safe_name(name) or name == "locks":
+                refused[str(name)] = "this is no name for a server"
+                continue
+            try:
+                with locks.Lock(request["state_dir"], "server-" + name).acquire(10.0):
+                    if _take(engine, request["state_dir"], item):
+                        adopted.append(name)
+            except (_Refused, locks.LockTimeout) as exc:
+                refused[name] = str(exc)
     return {"adopted": adopted, "refused": refused, "changed": bool(adopted)}
 
 

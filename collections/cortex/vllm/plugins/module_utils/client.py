@@ -136,6 +136,12 @@ class Engine:
         except Exception:  # closing only frees descriptors; nothing may depend on it
             pass
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *dummy):
+        self.close()
+
     def _call(self, function, *args, **kwargs):
         errors = self._sdk.errors
         try:
@@ -230,6 +236,14 @@ class Engine:
                 return []
             raise
         return [int(row[0]) for row in found.get("Processes") or [] if row and row[0].isdigit()]
+
+    def unpause(self, ident):
+        """Let a container that somebody paused go on; nothing happens when it is not paused."""
+        try:
+            self._call(self._api.unpause, ident)
+        except EngineError as exc:
+            if "not paused" not in exc.message:
+                raise
 
     def rename(self, ident, name):
         self._call(self._api.rename, ident, name)

@@ -152,6 +152,7 @@ def facts(params):
         "cgroup_driver": None,
         "root_dir": None, "warnings": [],
     }  # fmt: skip
+    engine = None
     try:
         answer["sdk_version"], answer["sdk_path"], doubtful = sdk_on_disk()
         engine = connect(params, doubtful)
@@ -160,6 +161,8 @@ def facts(params):
         answer.update(status=exc.kind, message=exc.message, fix=exc.fix)
         if exc.kind in ("refused", "timeout", "connection"):
             answer["status"] = "not_running"
+        if engine is not None:
+            engine.close()
         return None, answer
     components = [str(part.get("Name", "")) for part in version.get("Components") or []]
     answer.update(

@@ -102,11 +102,16 @@ def evidence(request, params):
         "found": False, "container_id": None, "server": None, "state": None, "exit": None, "restarts": None,
         "log": [], "inspect": None, "written": None, "message": "",
     }  # fmt: skip
-    engine = Engine(params)
+    with Engine(params) as engine:
+        _fill(answer, engine, request)
+    return answer
+
+
+def _fill(answer, engine, request):
     inspect = engine.inspect(request["container_name"])
     if inspect is None:
         answer["message"] = "there is no container {0}".format(request["container_name"])
-        return answer
+        return
     server = ours.label_of(inspect)
     redactor = Redactor(files.secrets(ours.generation_dir(inspect)) + secret_values(inspect))
     facts = inspect.get("State") or {}
@@ -125,4 +130,3 @@ def evidence(request, params):
         answer["message"] = "the log cannot be read: {0}".format(exc.full())
     if request.get("journals") and server and files.safe_name(server):
         answer["written"] = redactor.data(_written(request.get("state_dir") or "", server))
-    return answer

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 import uuid
 
@@ -61,44 +62,102 @@ class Progress:
         }
 
 
-def explain(ref, text):
-    """What a failed pull means and what to do."""
-    text = " ".join(str(text).split())
-    low = text.lower()
+def proxies(engine):
+    """``{"https", "http", "no"}``: what the engine itself asks registries through; None when it does not say."""
+    try:
+        info = engine.info()
+    except EngineError:
+        return None
+    found = {}
+    for key, name in (("https", "HttpsProxy"), ("http", "HttpProxy"), ("no", "NoProxy")):
+        found[key] = _without_login(info.get(name) or "")
+    return found
+
+
+def _without_login(text):
+    """Addresses without the login that may stand in them."""
+    return re.sub(r"//[^/@\s\"]+@", "//", text)
+
+
+def meaning(ref, text, via=None):
+    """``(code, hint)`` of a failed pull.
+
+    ``via``: the engine's own proxies. It is the engine that pulls: what the play or a user has in the environment does
+    not reach it, which nobody sees in its words.
+    """
+    low, registry = text.lower(), ref.partition("/")[0]
+    proxy = (via or {}).get("https") or (via or {}).get("http")
+    theirs = "the engine pulls through its own proxy {0}, ".format(proxy)
+    where = "host_engine_environment of role cortex.vllm.host"
+    if "proxy authentication required" in low or "proxyconnect" in low and "407" in low:
+        return "image.proxy", theirs + "which wants another login: correct HTTPS_PROXY in {0}".format(where)
+    if "proxyconnect" in low or "invalid proxy" in low:
+        return "image.proxy", theirs + "which cannot be reached: correct HTTPS_PROXY in {0}".format(where)
     if "x509" in low or "certificate" in low:
         hint = (
-            "put the registry's CA on the host as /etc/docker/certs.d/{0}/ca.crt; the engine reads it at the next pull"
-        ).format(ref.partition("/")[0])
-    elif (
-        "no such host" in low
-        or "dial tcp" in low
-        or "connection refused" in low
-        or "timeout" in low
-        or "proxyconnect" in low
+            "put the registry's CA on the host as /etc/docker/certs.d/{0}/ca.crt (Podman: /etc/containers/certs.d); "
+            "the engine reads it at the next pull"
+        ).format(registry)
+        if proxy:
+            hint += (
+                ". If the engine's proxy {0} opens TLS, it is the proxy's CA that is wanted, and for every address: "
+                "put it into the host's own list (update-ca-certificates, update-ca-trust) and restart the engine"
+            ).format(proxy)
+        return "image.registry", hint
+    # What Go says when a proxy refuses CONNECT: the words of its status line and nothing else.
+    if proxy and re.search(
+        r"\"https://[^\"]+\": (forbidden|[a-z -]*gateway[a-z -]*|service unavailable|[a-z ]*not found)$", low
     ):
+        return "image.proxy", theirs + (
+            "which lets nobody through to {0}: allow it there, or name it in NO_PROXY where it is inside the site ({1})"
+        ).format(registry, where)
+    if "server gave http response to https client" in low:
+        return (
+            "image.registry",
+            "give the registry a certificate, or name it in insecure-registries of the engine's daemon.json",
+        )
+    if any(word in low for word in ("no such host", "dial tcp", "connection refused", "timeout", "deadline exceeded")):
         hint = (
             "the host does not reach the registry: restore a bundle (cortex.vllm.restore), load the image by hand "
             "(docker save, docker load), or use a mirror"
         )
-    elif "server gave http response to https client" in low:
-        hint = "give the registry a certificate, or name it in insecure-registries of the engine's daemon.json"
-    elif "unauthorized" in low or "denied" in low or "authentication" in low or "no basic auth" in low:
-        hint = (
+        if via is not None and not proxy:
+            hint += (
+                ". If the site has a proxy: the engine pulls, not the play, and has none of its own; HTTPS_PROXY and "
+                "NO_PROXY in {0} give it one"
+            ).format(where)
+        elif proxy and not via["https"]:
+            hint += ". The engine has an HTTP_PROXY only, which counts for no https: set HTTPS_PROXY in " + where
+        elif proxy:
+            hint += ". The engine's proxy {0} was not asked: NO_PROXY is {1} ({2})".format(
+                proxy, via["no"] or "empty", where
+            )
+        return "image.registry", hint
+    if "unauthorized" in low or "denied" in low or "authentication" in low or "no basic auth" in low:
+        return "image.registry", (
             "give its credentials (registries of the task, vllm_registries of the role), log in on the host (docker "
             "login, as the user of the task), or correct the name of the image"
         )
-    elif "not found" in low or "manifest unknown" in low or "http 404" in low:
-        hint = "correct the name or tag of the image"
-    elif "no space" in low:
-        hint = "free some space where the engine keeps its images"
-    else:
-        hint = "see the engine's log"
-    return "{0} could not be pulled: {1}; {2}".format(ref, text, hint)
+    if "not found" in low or "manifest unknown" in low or "http 404" in low:
+        return "image.absent", "correct the name or tag of the image"
+    if "no space" in low:
+        return "disk.full", "free some space where the engine keeps its images"
+    return "image.registry", "see the engine's log" + (", and that of its proxy {0}".format(proxy) if proxy else "")
 
 
-def _answer(done, image_id=None, message="", progress=None, pull=None):
+def explain(ref, text, via=None):
+    """``(code, text)``: what a failed pull means and what to do."""
+    text = _without_login(" ".join(str(text).split()))
+    code, hint = meaning(ref, text, via)
+    return code, "{0} could not be pulled: {1}; {2}".format(ref, text, hint)
+
+
+def _answer(done, image_id=None, message="", progress=None, pull=None, code=None):
     empty = {"layers": 0, "done": 0, "bytes": 0, "total": 0}
-    return {"done": done, "image_id": image_id, "message": message, "progress": progress or empty, "pull": pull}
+    return {
+        "done": done, "image_id": image_id, "message": message, "progress": progress or empty, "pull": pull,
+        "code": code,
+    }  # fmt: skip
 
 
 def fetch(request, params):
@@ -129,8 +188,9 @@ def fetch(request, params):
             noted = files.read_json(path) or {}
             if noted.get("done"):
                 return _answer(
-                    True, noted.get("image_id"), noted.get("message", ""), noted.get("progress"), noted.get("pull")
-                )
+                    True, noted.get("image_id"), noted.get("message", ""), noted.get("progress"), noted.get("pull"),
+                    noted.get("code"),
+                )  # fmt: skip
             if not alive:
                 return _answer(
                     True, None, "the pull of {0} was killed; run the task again".format(ref), noted.get("progress")
@@ -166,26 +226,31 @@ def _note(path, pull, ref, fields):
 def _pull(path, pull, ref, params):
     """The detached job: pull, noting progress; its lock ends with it."""
     login = (params.get("secrets") or {}).get("registry")
-    progress, noted = Progress(), 0.0
-    message = image_id = None
+    progress, noted, engine = Progress(), 0.0, None
+    message = image_id = problem = code = None
     try:
         engine = Engine(dict(params, timeout=3600))
         for event in engine.pull(ref, login):
             if event.get("error"):
-                message = explain(ref, event["error"])
+                problem = event["error"]
                 break
             progress.feed(event)
             if time.monotonic() - noted > NOTE_EVERY:
                 noted = time.monotonic()
                 _note(path, pull, ref, {"done": False, "message": "", "progress": progress.summary()})
-        if message is None:
+        if problem is None:
             found = engine.image(ref)
             image_id = found["Id"] if found else None
-            message = "pulled" if found else explain(ref, "the engine ended the pull without the image")
+            message = "pulled"
+            if not found:
+                problem = "the engine ended the pull without the image"
     except EngineError as exc:
-        message = explain(ref, exc.message)
+        problem = exc.message
     except Exception as exc:  # noted for the follower, who would else only see that the job has gone
-        message = explain(ref, "{0}: {1}".format(type(exc).__name__, exc))
+        problem = "{0}: {1}".format(type(exc).__name__, exc)
+    if problem is not None:
+        code, message = explain(ref, problem, proxies(engine) if engine is not None else None)
     if login and login.get("password"):
         message = message.replace(login["password"], "********")
-    _note(path, pull, ref, {"done": True, "image_id": image_id, "message": message, "progress": progress.summary()})
+    fields = {"done": True, "image_id": image_id, "message": message, "code": code, "progress": progress.summary()}
+    _note(path, pull, ref, fields)

@@ -28,6 +28,8 @@ DEATH_PATIENCE = 6.0
 ENGINE_PATIENCE = 90.0
 # A time-out is put off while a word of the log or a read came within these seconds.
 VISIBLE = 120.0
+# What is said of a start that came to nothing because somebody paused its container.
+PAUSED = "; the container is paused"
 # One request that waits for the end of a container.
 WAIT_SLICE = 3600
 
@@ -148,7 +150,7 @@ class _Watch:
         self.engine, self.ident, self.prober, self.reader = engine, ident, prober, reader
         self.ending, self.meter, self.wake, self.emit, self.begin = ending, meter, wake, emit, begin
         self.fellows, self.young = fellows, True
-        self.told = self.extended = False
+        self.told = self.extended = self.paused = False
         self.refused_since = None
 
     def outcome(self, kind, message="", exit_facts=None, token=None):
@@ -174,6 +176,7 @@ class _Watch:
                 continue
             if inspect is None:
                 return self.outcome("exit", "the container was removed by somebody else")
+            self.paused = ours.paused(inspect)
             count = inspect.get("RestartCount") or 0
             restarts = count if restarts is None else restarts
             if not ours.running(inspect) or count != restarts:
@@ -245,6 +248,7 @@ class _Watch:
             if passed > limit or not visible:
                 text = "not ready within {0:g} s".format(timeout if passed <= limit else limit)
                 text += "; last phase: {0}".format(phase) if phase else ""
+                text += PAUSED if self.paused else ""
                 silence = self.prober.silence() if self.prober else None
                 text += "; {0}".format(silence) if silence else ""
                 return self.outcome("timeout", text)
@@ -256,6 +260,7 @@ class _Watch:
         if stall and still > stall and not asked and not self.meter.blind:
             text = "nothing has moved for {0:.0f} s: no word in its log, no work of its processes".format(still)
             text += "; last phase: {0}".format(phase) if phase else ""
+            text += PAUSED if self.paused else ""
             return self.outcome("timeout", text)
         if patience is not None and passed > patience:
             return self.outcome("loading")

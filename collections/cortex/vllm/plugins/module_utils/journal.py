@@ -127,8 +127,20 @@ def read(path, offset):
 
 
 def last(server_dir):
-    """What the newest journal says of its job: ``{job, offset, done, result, alive}``, or None without a journal."""
-    path = os.path.join(server_dir, CURRENT)
+    """What the journal of the job at work says: ``{job, offset, done, result, alive, phase}``; that of the newest job
+    where none is, None without any.
+
+    Others may queue for the server's lock, or have given up on it: the oldest that lives is the one that works.
+    """
+    for name in reversed(OLDER):
+        path = os.path.join(server_dir, name)
+        found = _said(path) if alive(path) else None
+        if found and not found["done"]:
+            return found
+    return _said(os.path.join(server_dir, CURRENT))
+
+
+def _said(path):
     job = _first_job(path)
     if job is None:
         return None

@@ -35,7 +35,11 @@ def look(request, params):
         "log": [], "seconds": 0.0, "container_id": None, "started_at": None, "message": "",
     }  # fmt: skip
     logs.Phases(request.get("phase_rules"))
-    engine = Engine(params)
+    with Engine(params) as engine:
+        return _look(engine, request, answer, begin)
+
+
+def _look(engine, request, answer, begin):
     inspect = engine.inspect(request["container_name"])
     if inspect is None:
         answer["message"] = "there is no container {0}".format(request["container_name"])
@@ -44,6 +48,9 @@ def look(request, params):
     answer.update(container_id=inspect["Id"], started_at=facts.get("StartedAt"))
     if facts.get("Status") == "created":
         answer.update(state="stopped", message="the container was never started")
+        return answer
+    if ours.paused(inspect):
+        answer.update(state="paused", message="the container is paused")
         return answer
     probe = request.get("probe") or _committed_probe(request.get("state_dir") or "", inspect)
     redactor = Redactor(ours.secrets(inspect))

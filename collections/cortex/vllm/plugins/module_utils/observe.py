@@ -17,6 +17,7 @@ import threading
 from ansible_collections.cortex.vllm.plugins.module_utils import (
     connection,
     files,
+    intact,
     journal,
     locks,
     ours,
@@ -200,6 +201,7 @@ def _server(state_dir, name):
         "problem": problem,
         "lock": locks.holder(locks.path_of(state_dir, "server-" + name)),
         "job": job,
+        "damage": intact.look(state_dir, name, (loaded or {}).get("committed")),
         "health": None,
     }
 
@@ -224,6 +226,8 @@ def _ask_health(asked, found, inspect, wanted=None):
     probe = committed.get("probe")
     if not probe or not probe.get("port") or not ((inspect or {}).get("State") or {}).get("Running"):
         return
+    if ours.paused(inspect):
+        return  # its port takes connections, and nobody answers: that would cost the whole patience to learn
     from ansible_collections.cortex.vllm.plugins.module_utils import probing
 
     key = ours.api_key(inspect, probe)

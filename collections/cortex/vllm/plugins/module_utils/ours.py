@@ -38,6 +38,11 @@ def running(inspect):
     return bool(state.get("Running")) and not state.get("Restarting")
 
 
+def paused(inspect):
+    """Whether somebody has paused a container: it runs for the engine, and nothing in it moves."""
+    return bool(((inspect or {}).get("State") or {}).get("Paused"))
+
+
 def generation_dir(inspect):
     """The directory on the host that a container sees as /run/cortex-vllm, or None."""
     for mount in (inspect or {}).get("Mounts") or []:

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import follow, ours, probing, transaction
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, probing, transaction
 from ansible_collections.cortex.vllm.plugins.module_utils.transaction import patiently
 
 
@@ -29,7 +30,11 @@ def recover(ctx):
         # Killed between the creation of a container and the first note of it.
         if leftover:
             ctx.engine.remove(leftover["Id"])
-        return "stale", "nothing was left unfinished"
+        # Nor is anything left of what was written for it: its files hold secrets.
+        current = patiently(ctx.engine.inspect, ctx.order["container_name"])
+        mounted = os.path.basename(ours.generation_dir(current) or "")
+        files.prune_generations(ctx.server_dir, {(ctx.state.get("committed") or {}).get("generation"), mounted})
+        return "stale", "a container that was never started is removed" if leftover else "nothing was left unfinished"
     if pending.get("step") == "committed":
         text = transaction.finish_commit(ctx)
         generation = (ctx.state.get("committed") or {}).get("generation")

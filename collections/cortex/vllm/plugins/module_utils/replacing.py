@@ -15,7 +15,7 @@ import time
 from ansible_collections.cortex.vllm.plugins.module_utils import files, ours, state, transaction
 from ansible_collections.cortex.vllm.plugins.module_utils import warm as warming
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
-from ansible_collections.cortex.vllm.plugins.module_utils.transaction import StepFailed, patiently
+from ansible_collections.cortex.vllm.plugins.module_utils.transaction import StepFailed
 
 
 class Downtime:
@@ -103,7 +103,7 @@ def replace(ctx, old):
     except (StepFailed, EngineError, OSError) as exc:
         # Nothing has been stopped: take the new one away again and everything is as it was.
         ctx.engine.remove(new)
-        ctx.state["transaction"] = None
+        _forget_transaction(ctx)
         _forget_generation(ctx, old)
         if isinstance(exc, OSError):
             raise StepFailed("files", files.explain(exc, ctx.server_dir))
@@ -133,6 +133,15 @@ def replace(ctx, old):
     return "failed", "{0}; {1}".format(message, text) if text else message
 
 
+def _forget_transaction(ctx):
+    """Nothing of it is left to finish, on the disk neither: the next run would roll back what never was."""
+    ctx.state["transaction"] = None
+    try:
+        transaction.save(ctx)
+    except StepFailed:
+        pass  # a full disk, perhaps the very cause: recovering from it finds everything as it should be
+
+
 def _forget_generation(ctx, old):
     """Remove what was written for a container that will not be; what the old one mounts stays."""
     committed = (ctx.state.get("committed") or {}).get("generation")
@@ -145,11 +154,11 @@ def _put_aside(ctx, old, down):
     transaction.no_restarts(ctx, old["Id"])
     down.stopped(ctx.stop_container(old))
     transaction.note(ctx, step="stopped")
-    patiently(ctx.engine.rename, old["Id"], ctx.kept_name)
+    transaction.rename(ctx, old["Id"], ctx.kept_name)
 
 
 def _bring_up(ctx, new):
     transaction.note(ctx, step="starting")
-    patiently(ctx.engine.rename, new, ctx.order["container_name"])
+    transaction.rename(ctx, new, ctx.order["container_name"])
     transaction.start(ctx, new)
     return transaction.wait_ready(ctx, new, ctx.order.get("probe"), ctx.order)

@@ -20,7 +20,7 @@ import re
 import threading
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import gpu_memory, probing
+from ansible_collections.cortex.vllm.plugins.module_utils import gpu_memory, ours, probing
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 POLL = 0.2
@@ -109,6 +109,8 @@ class Stop:
         release = gpu_memory.Release(self._run, self._command, self._uuids, pids)
         drain = Drain(probe, lambda: self._end(ident)) if probe and probe.get("port") else None
         self._emit("stopping", container_id=ident, timeout=timeout, requests=drain.before if drain else None)
+        if ours.paused(inspect):
+            self._engine.unpause(ident)  # paused, it could not finish what it has, nor end by itself
         self.began = time.monotonic()
         if drain:
             drain.start()

@@ -17,7 +17,7 @@ import os
 import shutil
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, ours, state, trimming
+from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, gpu_memory, ours, state, trimming
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 NEVER = {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}}
@@ -26,6 +26,8 @@ EVIDENCE_KEPT = 10
 # The engine may be restarting while we roll back: that is no reason to give up.
 PATIENCE = 90.0
 
+# A start after a failure takes longer than the last one: its files may have left the page cache meanwhile.
+SLOWER = 3.0
 # Seconds before one rank of several is started again, because its fellows are not back yet.
 AGAIN = 3.0
 
@@ -70,6 +72,16 @@ def wait_ready(ctx, ident, probe, order):
     if outcome.kind == "ready":
         ctx.emit("ready", seconds=round(outcome.seconds, 3), token=outcome.token, phases=outcome.phases)
     return outcome
+
+
+def rename(ctx, ident, name):
+    """Give a container a name. An engine that went away may have done it already, and refuses to do so again."""
+
+    def once():
+        if ((ctx.engine.inspect(ident) or {}).get("Name") or "").lstrip("/") != name:
+            ctx.engine.rename(ident, name)
+
+    patiently(once)
 
 
 def start(ctx, ident):
@@ -135,6 +147,7 @@ def committed_entry(ctx, new_id):
     }  # fmt: skip
     entry.update(
         generation=order.get("generation"),
+        files=ctx.written,
         container_id=new_id,
         image_id=record.get("image_id") or (order.get("body") or {}).get("Image"),
         body=order.get("body"),
@@ -144,6 +157,10 @@ def committed_entry(ctx, new_id):
         ready_seconds=None,
         model=order.get("model"),
         bytes=order.get("bytes"),
+        # How long it may take to come back, should a later change fail.
+        start_timeout=order.get("start_timeout"),
+        start_limit=order.get("start_limit"),
+        stall_timeout=order.get("stall_timeout"),
     )
     return entry
 
@@ -238,12 +255,16 @@ def roll_back(ctx):
     begin = time.monotonic()
     new, old = transaction.get("new_container_id"), transaction.get("old_container_id")
     ctx.emit("rolling_back")
-    good, verified, message = True, False, ""
+    good, serves, message = True, None, ""
     try:
         if new:
+            release = _memory_held(ctx, new) if old and transaction.get("old_running") else None
             _out_of_the_way(ctx, new)
+            freed = release.wait() if release else None
+            if freed is not None:
+                ctx.emit("gpu_memory", **freed)
         if old:
-            good, verified, message = _restore(ctx, transaction, old)
+            good, serves, message = _restore(ctx, transaction, old)
     except EngineError as exc:
         good, message = False, "the engine refused the rollback: {0}".format(exc.message)
     if good:
@@ -256,16 +277,42 @@ def roll_back(ctx):
             keep = {(ctx.state.get("committed") or {}).get("generation"), transaction.get("old_generation")}
             files.prune_generations(ctx.server_dir, keep)
     if old:
-        ctx.emit("rolled_back", verified=verified, seconds=round(time.monotonic() - begin, 3), message=message)
+        seconds = round(time.monotonic() - begin, 3)
+        ctx.emit("rolled_back", verified=bool(serves), ran=serves is not None, seconds=seconds, message=message)
     return good, message
 
 
-def _come_back(ctx, old, probe, timeout):
+def _memory_held(ctx, new):
+    """What the new container holds of its GPUs: the old one must not start before that is free again."""
+    uuids = ctx.order.get("gpu_locks") or []
+    if not (uuids and ctx.nvidia_smi):
+        return None
+    try:
+        pids = ctx.engine.processes(new)
+    except EngineError:
+        pids = []
+    return gpu_memory.Release(ctx.run_command, ctx.nvidia_smi, uuids, pids)
+
+
+def _patience(transaction, own):
+    """How long the old container may take: what it was given itself when it was new, not what the new one is given.
+
+    ``own``: its record, or an empty one.
+    """
+    timeout = max(
+        float(own.get("start_timeout") or transaction.get("start_timeout") or 0),
+        SLOWER * float(own.get("ready_seconds") or 0),
+        60.0,
+    )
+    return {"start_timeout": timeout, "start_limit": own.get("start_limit"), "stall_timeout": own.get("stall_timeout")}
+
+
+def _come_back(ctx, old, probe, patience):
     """Wait for the old container. One rank of several goes back at another moment than its fellows: it may have to be
     started more than once until all of them are there."""
-    until = time.monotonic() + timeout
+    until = time.monotonic() + patience["start_timeout"]
     while True:
-        outcome = wait_ready(ctx, old, probe, {"start_timeout": max(until - time.monotonic(), 1.0)})
+        outcome = wait_ready(ctx, old, probe, dict(patience, start_timeout=max(until - time.monotonic(), 1.0)))
         again = outcome.kind in ("exit", "probe") and bool((probe or {}).get("peers"))
         if not again or time.monotonic() > until - AGAIN:
             return outcome
@@ -296,25 +343,27 @@ def _out_of_the_way(ctx, new):
 
 
 def _restore(ctx, transaction, old):
-    """``(good, verified, message)``: the old container under its name, running if it ran, with its policy."""
+    """``(good, serves, message)``: the old container under its name, running if it ran, with its policy.
+
+    ``serves``: whether it gave a token; None where there is nothing to serve, because it did not run, or is gone.
+    """
     inspect = patiently(ctx.engine.inspect, old)
     if inspect is None:
-        return True, False, "the old container is gone: somebody removed it"
-    if inspect["Name"].lstrip("/") != transaction["old_name"]:
-        patiently(ctx.engine.rename, old, transaction["old_name"])
+        return True, None, "the old container is gone: somebody removed it"
+    rename(ctx, old, transaction["old_name"])
     policy = transaction.get("old_restart_policy")
     if not transaction.get("old_running"):
         set_policy(ctx, old, policy)
-        return True, False, "the old container did not run before; it is back under its name, stopped"
+        return True, None, "the old container did not run before; it is back under its name, stopped"
     if not ours.running(inspect):
         try:
             start(ctx, old)
         except EngineError as exc:
             return False, False, "the old container does not start: {0}".format(exc.message)
     committed = ctx.state.get("committed") or {}
-    probe = committed.get("probe") if committed.get("container_id") == old else None
-    probe = probe or transaction.get("old_probe")
-    outcome = _come_back(ctx, old, probe, max(float(transaction.get("start_timeout") or 0), 60.0))
+    own = committed if committed.get("container_id") == old else {}
+    probe = own.get("probe") or transaction.get("old_probe")
+    outcome = _come_back(ctx, old, probe, _patience(transaction, own))
     if outcome.kind != "ready":
         return False, False, "the old server does not answer either: {0}".format(outcome.message)
     return True, True, set_policy(ctx, old, policy) or ""

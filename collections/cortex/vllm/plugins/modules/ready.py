@@ -118,7 +118,7 @@ ready:
   type: bool
   sample: true
 state:
-  description: V(ready), V(loading), V(failed), V(absent) or V(stopped). With O(url) V(ready), V(unhealthy),
+  description: V(ready), V(loading), V(failed), V(absent), V(stopped) or V(paused). With O(url) V(ready), V(unhealthy),
     V(unauthorized) or V(unreachable).
   returned: always
   type: str

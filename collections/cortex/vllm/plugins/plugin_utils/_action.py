@@ -151,7 +151,8 @@ class BrainsAction(ActionBase):
         except converge.ConvergeError as problem:
             raise AnsibleActionFail(str(problem), result=self._whole({}, problem.result, remote)) from None
         except (following.RemoteError, work.WorkError, pulling.PullError, archive.ArchiveError) as problem:
-            raise AnsibleActionFail(str(problem), result=self._whole({}, {"changed": False}, remote)) from None
+            told = {"changed": False, "findings": problem.findings} if isinstance(problem, pulling.PullError) else {}
+            raise AnsibleActionFail(str(problem), result=self._whole({}, told or {"changed": False}, remote)) from None
         except following.Lost as problem:
             if isinstance(problem.original, AnsibleConnectionFailure) and remote.calls == 1:
                 raise problem.original from None

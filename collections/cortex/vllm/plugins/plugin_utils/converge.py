@@ -230,6 +230,7 @@ class Converge:
             steps=list(settings.steps if not settings.plan_only else STEPS),
             state_override=None if settings.state == "restarted" else settings.state,
             restart=settings.state == "restarted",
+            restarted=[name for name, job in self.jobs.items() if job.action in {"restart", "start"} and job.good],
             holds=settings.holds,
             saved=settings.saved,
             collection_version=settings.collection_version,
@@ -269,7 +270,7 @@ class Converge:
                 clock=self._clock,
             )
         except pulling.PullError as problem:
-            raise ConvergeError(str(problem)) from None
+            raise ConvergeError(str(problem), {"findings": problem.findings}) from None
         if fetched:
             self.fetched.append(reference)
         return fetched
@@ -342,7 +343,7 @@ class Converge:
     def _finish(self, seen: observing.Observation, plan: planning.Plan) -> dict[str, Any]:
         """The result at the end; raises when a server failed."""
         result = self._result(seen, plan)
-        unwell = [name for name in _unwell(plan) if name not in self.jobs]
+        unwell = [name for name in _unwell(plan) if name not in self.jobs or self.jobs[name].unsettled]
         reasons = {server.name: server.reason or "it runs but is not well" for server in plan.servers}
         broken = [job for job in self.jobs.values() if job.broken]
         self._raise_broken(result, broken, [f"{name}: {reasons[name]}" for name in unwell])

@@ -128,6 +128,10 @@ class Job:
         return next((event for event in reversed(self.events) if event.get("event") == name), {})
 
     @property
+    def good(self) -> bool:
+        return self.result == OK
+
+    @property
     def broken(self) -> bool:
         return self.result in {FAILED, ROLLED_BACK, OVERDUE}
 
@@ -175,8 +179,9 @@ def limit_of(orders: Mapping[str, Mapping[str, Any]], groups: list[list[str]]) -
             order = orders[name]
             start = max(float(order.get("start_timeout") or 600.0), float(order.get("start_limit") or 0.0))
             token = float((order.get("probe") or {}).get("token_timeout") or 0.0)
-            attempts = 2 if order.get("action") in {"replace", "restart", "recover"} else 1
-            total += attempts * (start + token) + float(order.get("stop_timeout") or 30.0)
+            total += start + token + float(order.get("stop_timeout") or 30.0)
+            if order.get("action") in {"replace", "restart", "recover"}:
+                total += max(start, float(order.get("rollback_limit") or 0.0)) + token
             total += float(order.get("lock_timeout") or 30.0)
             total += float((order.get("warm") or {}).get("limit") or 0.0)
             limits[name] = total
@@ -311,7 +316,9 @@ def failure_text(job: Job) -> str:
         lines += [f"    | {line}" for line in telling]
     back = job.last("rolled_back")
     if back:
-        if back.get("verified"):
+        if not back.get("ran", True):
+            lines.append(f"  {_sentence(back.get('message'))}")
+        elif back.get("verified"):
             lines.append(f"  The old server answers again (verified after {duration(back.get('seconds') or 0)}).")
         else:
             why = back.get("message") or "no token came back"
@@ -319,6 +326,11 @@ def failure_text(job: Job) -> str:
     if failed.get("evidence"):
         lines.append(f"  Evidence on the host: {failed['evidence']}")
     return "\n".join(lines)
+
+
+def _sentence(words: Any) -> str:
+    text = str(words or "there was no old server to go back to")
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def duration(seconds: float) -> str:

@@ -103,8 +103,9 @@ def wait(
         )
         if state == "ready" or seconds <= 0:
             return result
-        if state in {"failed", "absent", "stopped"}:
-            raise ConvergeError(_dead(what, state, answer, result), result)
+        if state in {"failed", "absent", "stopped", "paused"}:
+            name = str(request(options, 0.0)["container_name"])
+            raise ConvergeError(_dead(what, name, state, answer, result), result)
         now = clock()
         if now - begun >= seconds:
             text = (
@@ -131,10 +132,12 @@ def verdict(answer: Mapping[str, Any], seconds: float, what: str) -> dict[str, A
     )
 
 
-def _dead(what: str, state: str, answer: Mapping[str, Any], result: dict[str, Any]) -> str:
+def _dead(what: str, name: str, state: str, answer: Mapping[str, Any], result: dict[str, Any]) -> str:
     """Why it will not become ready; the diagnosis goes into the result as well."""
     if state == "absent":
         return f"{what}: there is no such container. Start it first."
+    if state == "paused":
+        return f"{what}: it is paused. Continue it with docker unpause {name}."
     lines = [f"{what}: it is stopped. Start it first." if state == "stopped" else f"{what}: {_exit(answer)}"]
     verdict_of_log = diagnosis.diagnose(list(answer.get("log") or ()), answer.get("exit"))
     lines += [f"  {finding}" for finding in verdict_of_log.findings]

@@ -16,7 +16,7 @@ from ..checks import Server as Subject
 from ..checks import ports
 from ..findings import Finding
 from ..observation import Observation, container_name
-from . import wellbeing
+from . import intact, wellbeing
 from .compared import Compared, compare_all
 from .holds import Holds
 from .model import Options, ServerPlan
@@ -49,7 +49,8 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
         plan.reason = _cut_off(server.transaction)
         return plan
     if options.restart:
-        _restarted(plan, ready)
+        _restarted(plan, ready, options)
+        _mend(plan, compared)
     elif ready.state == "absent":
         if container is not None or server.committed:
             plan.action, plan.reason = "remove", "it is declared absent"
@@ -58,13 +59,25 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
             plan.action, plan.reason = "stop", "it is declared stopped"
     else:
         _started(plan, ready, compared, options, code, why)
+        _mend(plan, compared)
         _stray(plan, observation)
+    if plan.action == "none":
+        _leftover(plan, ready, observation)
     return plan
 
 
-def _restarted(plan: ServerPlan, ready: Prepared) -> None:
+def _leftover(plan: ServerPlan, ready: Prepared, observation: Observation) -> None:
+    """A container that a killed job had made and not yet noted. A change removes it; without one it would stay."""
+    found = observation.by_name.get(f"{container_name(plan.name)}.new")
+    if found is not None and found.server == plan.name and not ready.server.locked:
+        plan.action, plan.reason = "recover", f"an earlier change was cut off and left container {found.name} behind"
+
+
+def _restarted(plan: ServerPlan, ready: Prepared, options: Options) -> None:
     """Asked for by a person: what is there is started anew as it is. Differences wait for the next converge."""
-    if ready.state != "started":
+    if plan.name in options.restarted:
+        plan.reason = "it was restarted just now"
+    elif ready.state != "started":
         plan.reason = f"it is declared {ready.state}"
     elif ready.container is None or not ready.server.committed:
         plan.reason = "there is nothing to restart"
@@ -96,12 +109,33 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         in_place = all(item.kind == "in_place" for item in changes) and container.running
         plan.action = "update" if in_place else "replace"
         plan.reason = _because(changes)
+    elif compared.files and not compared.mendable and _down(plan, code):
+        plan.action, plan.reason = "replace", _because(compared.files)
     elif plan.state == wellbeing.STOPPED:
         plan.action, plan.reason = "start", why
     elif plan.state == wellbeing.LOADING:
         plan.action, plan.reason = "wait", why
+    elif compared.files and _down(plan, code):
+        plan.action, plan.reason = "restart", _because(compared.files)
     elif plan.state == wellbeing.FAILED:
         _unwell(plan, ready, code, why)
+    elif compared.mendable:
+        plan.action, plan.reason = "update", _because(compared.files)
+
+
+def _down(plan: ServerPlan, code: str) -> bool:
+    """Whether nobody loses anything by a new start."""
+    return plan.state == wellbeing.STOPPED or code == "server.crash-loop"
+
+
+def _mend(plan: ServerPlan, compared: Compared) -> None:
+    """Whether changed files are put back with what is done, and what a person must know where they cannot be."""
+    if not compared.files:
+        return
+    plan.mends = compared.mendable and plan.action in {"start", "restart", "update"}
+    runs = plan.state not in {wellbeing.STOPPED, wellbeing.FAILED}
+    if (plan.action == "replace" and runs) or (not compared.mendable and plan.action != "replace"):
+        plan.findings.append(intact.finding(plan.name, compared.files, plan.action))
 
 
 def _changes(compared: Compared, options: Options) -> list[Any]:
@@ -136,16 +170,15 @@ def _unwell(plan: ServerPlan, ready: Prepared, code: str, why: str) -> None:
     if getattr(ready.spec, "restart_when_hung", False) and code in {"server.hung", "server.engine-dead"}:
         plan.action = "restart"
         return
-    plan.findings.append(
-        Finding(
-            code or "server.failed",
-            "warning",
-            why,
-            fix=f"Look at its log (docker logs --tail 400 {container_name(plan.name)}). Restart it by hand, or"
-            " declare restart_when_hung: true.",
-            server=plan.name,
-        )
+    name = container_name(plan.name)
+    fix = (
+        # Whoever paused it meant it: nothing but a person takes that back. No log tells anything about it.
+        f"docker unpause {name} continues it; the playbook cortex.vllm.restart starts it anew. A converge leaves it"
+        " paused until its declaration changes, and replaces it then."
+        if code == "server.paused"
+        else f"Look at its log (docker logs --tail 400 {name}). Restart it by hand, or declare restart_when_hung: true."
     )
+    plan.findings.append(Finding(code or "server.failed", "warning", why, fix=fix, server=plan.name))
 
 
 def _busy(plan: ServerPlan, ready: Prepared) -> bool:

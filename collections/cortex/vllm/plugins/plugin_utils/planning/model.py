@@ -42,6 +42,7 @@ class Options:
     :ivar state_override: state for the named servers instead of the declared one
     :ivar batch: hosts that are converged side by side; None when nobody said
     :ivar restart: whether servers are restarted as they are, and nothing else is done
+    :ivar restarted: names of servers that this task has restarted already
     :ivar holds: what is held on the host (``spec.Hold``)
     :ivar saved: servers of a saved plan, which alone may be carried out; None: there is none
     :ivar salt: for digests of secrets of servers without a record, hexadecimal
@@ -59,6 +60,7 @@ class Options:
     state_override: str | None = None
     batch: Sequence[str] | None = None
     restart: bool = False
+    restarted: Sequence[str] = ()
     holds: Sequence[Any] = ()
     saved: Mapping[str, Any] | None = None
     salt: str = dataclasses.field(default_factory=lambda: secrets.token_hex(16))
@@ -86,6 +88,7 @@ class ServerPlan:
     :ivar classes: classes of the differences: ``declared``, ``drift``, ``renderer``, ``resolved``, ``in_place``,
         ``cosmetic``
     :ivar gpus: UUIDs that it has or will have, for the order of starts
+    :ivar mends: whether files that somebody changed are put back on the way
     :ivar fingerprint: by which a saved plan is known to be still the same; None when there is nothing to do
     """
 
@@ -102,6 +105,7 @@ class ServerPlan:
     secrets: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: list[str] = dataclasses.field(default_factory=list)
+    mends: bool = False
     fingerprint: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

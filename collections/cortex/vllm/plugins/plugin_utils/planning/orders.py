@@ -58,6 +58,8 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
     }
     if plan.action in {"replace", "restart"}:
         result["warm"] = _warm(ready)
+    if plan.action in {"replace", "restart", "recover"}:
+        result["rollback_limit"] = _comes_back_within(committed)
     if plan.action in {"create", "replace"}:
         result.update(
             {
@@ -76,14 +78,26 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
         )
     if plan.action == "update":
         wanted = [item for item in plan.differences if item.kind == "in_place"]
+        update = update_body(wanted, rendered.body, rendered.verified_restart_policy)
+        body = committed.get("body") or {}
         result.update(
             {
-                "update": update_body(wanted, rendered.body, rendered.verified_restart_policy),
+                "update": update,
                 # The container stays the one that was created: its body, with the limits that it has from now on.
-                "body": updated_body(committed.get("body") or {}, rendered.body),
+                "body": updated_body(body, rendered.body) if update else body,
+                "gpu_locks": [],  # who shares a GPU with it may load for long, and is not in the way
                 "probe": rendered.probe,
                 "verified_restart_policy": rendered.verified_restart_policy,
                 "record": record(ready, options),
+            }
+        )
+    if plan.mends:
+        result.update(
+            {
+                "files": rendered.files,
+                "secret_names": list(rendered.secret_names),
+                "user": rendered.user,
+                "directories": rendered.directories,
             }
         )
     return result
@@ -102,6 +116,12 @@ def _patience(ready: Prepared) -> dict[str, Any]:
     if not several and spec.engine_args.get("distributed_executor_backend") != "ray":
         found["stall_timeout"] = STALL
     return found
+
+
+def _comes_back_within(committed: Mapping[str, Any]) -> float:
+    """Seconds that the server on record may take to come back: the host waits by the same figures (transaction.py)."""
+    given = max(float(committed.get(name) or 0.0) for name in ("start_timeout", "start_limit"))
+    return max(given, PATIENCE * float(committed.get("ready_seconds") or 0.0), 60.0)
 
 
 def model_name(spec: Any, model: Mapping[str, Any] | None) -> str | None:

@@ -35,7 +35,7 @@ def judge(
     """
     state = container.state
     if state.get("Paused"):
-        return FAILED, "server.paused", f"it is paused; continue it with docker unpause {container.name}"
+        return FAILED, "server.paused", f"it is paused; docker unpause {container.name} continues it"
     looping = server.failed_starts > LOOP and (server.health or {}).get("http") != 200
     if looping and (container.restarting or container.running):
         return FAILED, "server.crash-loop", _looping(container, server)

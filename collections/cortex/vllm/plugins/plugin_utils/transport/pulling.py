@@ -22,7 +22,14 @@ STALL = 600.0
 
 
 class PullError(Exception):
-    """An image could not be pulled; ``str()`` says why and what to do."""
+    """An image could not be pulled; ``str()`` says why and what to do.
+
+    :ivar findings: the same as a finding of the task's result
+    """
+
+    def __init__(self, message: str, code: str = "image.registry") -> None:
+        super().__init__(message)
+        self.findings = [Finding(code, "error", message, "image").as_dict()]
 
 
 def registry_of(reference: str) -> str:
@@ -90,7 +97,7 @@ def pull(
                 why = str(answer.get("message") or "the engine does not say why").rstrip(".")
                 fix = " Set `pull: never` if no registry has it." if force else ""
                 said = why if reference in why else f"image {reference} could not be fetched: {why}"
-                raise PullError(f"{remote.host}: {said}.{fix}")
+                raise PullError(f"{remote.host}: {said}.{fix}", str(answer.get("code") or "image.registry"))
             if answer["image_id"] == before:
                 return False
             remote.say(f"[{remote.host}] image {reference}: fetched")

@@ -161,3 +161,12 @@ def test_a_key_goes_with_a_url(play: t.Any) -> None:
         play(ready, [], name="chat", api_key="sk-1234567").run()
 
     assert "sk-1234567" not in str(caught.value)
+
+
+def test_a_paused_server_is_named_as_paused(play: t.Any) -> None:
+    """Nothing ends that by itself: it is said at once, with the command."""
+    paused = {"state": "paused", "http": None, "container_id": "c1", "message": "the container is paused"}
+    played = play(ready, [paused], name="chat")
+
+    with pytest.raises(AnsibleActionFail, match="chat: it is paused. Continue it with docker unpause cortex-vllm-chat"):
+        played.run()

@@ -176,6 +176,19 @@ def test_missing_images_are_fetched_in_slices(play: t.Any, plans: t.Any) -> None
     assert "  [gpu1] image a/b:1: 1 of 4 layers, 1.0 of 2.0 GiB" in played.shown
 
 
+def test_a_failed_pull_is_a_finding(play: t.Any, plans: t.Any) -> None:
+    plans(FakePlan([ServerPlan("chat", "create")], needs={"images": ["a/b:1"]}))
+    failed = {"done": True, "image_id": None, "code": "image.proxy", "message": "a/b:1 could not be pulled: …; do this"}
+    played = play(servers, [observed(), failed], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail) as caught:
+        played.run()
+
+    (finding,) = caught.value._result["findings"]
+    assert (finding["code"], finding["severity"], finding["field"]) == ("image.proxy", "error", "image")
+    assert finding["message"] == "gpu1: a/b:1 could not be pulled: …; do this." and str(caught.value)
+
+
 def test_update_asks_for_tags_again(play: t.Any, plans: t.Any) -> None:
     plans(NOTHING, CREATE)
     here = observed(images={"vllm/vllm-openai:v0.32.0": {"id": "sha256:old"}})
@@ -310,17 +323,19 @@ def test_failed_start_names_cause_and_evidence(play: t.Any, plans: t.Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("verified", "said"),
+    ("back", "said"),
     [
-        (True, "The old server answers again (verified after 12 s)."),
-        (False, "The old server was started again but does NOT answer: refused."),
+        ({"verified": True}, "The old server answers again (verified after 12 s)."),
+        ({"verified": False}, "The old server was started again but does NOT answer: refused."),
+        ({"verified": False, "ran": True}, "The old server was started again but does NOT answer: refused."),
+        ({"verified": False, "ran": False, "message": "the old container did not run before"}, "The old container did"),
     ],
 )
-def test_roll_back_is_told(play: t.Any, plans: t.Any, verified: bool, said: str) -> None:
+def test_roll_back_is_told(play: t.Any, plans: t.Any, back: dict[str, t.Any], said: str) -> None:
     plans(FakePlan([ServerPlan("chat", "replace")], {"chat": order("replace")}, disrupts=["chat"]))
     events = [
         {"event": "failed", "reason": "timeout", "message": "not ready after 100 s", "log": [], "exit": None},
-        {"event": "rolled_back", "verified": verified, "seconds": 12.0, "message": "refused"},
+        {"event": "rolled_back", "seconds": 12.0, "message": "refused", **back},
         done("rolled_back"),
     ]
     played = play(servers, [observed(), BEGUN, watched({"chat": events})], servers=CHAT)
@@ -329,6 +344,7 @@ def test_roll_back_is_told(play: t.Any, plans: t.Any, verified: bool, said: str)
         played.run()
 
     assert said in str(caught.value)
+    assert ("does NOT answer" in str(caught.value)) == ("does NOT" in said)
 
 
 def test_the_others_are_waited_for_before_failing(play: t.Any, plans: t.Any) -> None:
@@ -355,6 +371,40 @@ def test_stale_looks_again(play: t.Any, plans: t.Any) -> None:
 
     assert played.steps == ["observe", "apply", "watch", "observe"]
     assert result["servers"]["chat"]["result"] == "stale"
+
+
+def test_what_was_restarted_is_not_restarted_again_for_the_sake_of_another(play: t.Any, plans: t.Any) -> None:
+    """Of two servers one had to be recovered first; the second look is for that one."""
+    both = FakePlan(
+        [ServerPlan("a", "restart"), ServerPlan("b", "recover")], {"a": order("restart"), "b": order("recover")}
+    )
+    given = plans(both, FakePlan([ServerPlan("a"), ServerPlan("b", "restart")], {"b": order("restart")}))
+    two = {"job": "j", "jobs": {"a": {"job": "j", "offset": 0}, "b": {"job": "j", "offset": 0}}}
+    one = {"job": "k", "jobs": {"b": {"job": "k", "offset": 0}}}
+    answers = [
+        observed(),
+        two,
+        watched({"a": [done()], "b": [done("stale")]}),
+        observed(),
+        one,
+        watched({"b": [done()]}),
+    ]
+    played = play(servers, answers, servers=CHAT, state="restarted")
+
+    played.run()
+
+    assert [list(options.restarted) for _specs, _seen, options in given] == [[], ["a"]]
+
+
+def test_a_server_that_was_cleaned_up_and_is_not_well_is_told(play: t.Any, plans: t.Any) -> None:
+    plans(
+        FakePlan([ServerPlan("chat", "recover", "failed")], {"chat": order("recover")}),
+        FakePlan([ServerPlan("chat", "none", "failed")]),
+    )
+    played = play(servers, [observed(), BEGUN, watched({"chat": [done("stale")]}), observed()], servers=CHAT)
+
+    with pytest.raises(AnsibleActionFail, match="chat: it runs but is not well"):
+        played.run()
 
 
 def test_a_dead_job_looks_again(play: t.Any, plans: t.Any) -> None:

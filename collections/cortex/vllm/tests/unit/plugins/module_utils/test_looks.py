@@ -373,18 +373,50 @@ def test_progress_of_a_pull():
     assert progress.summary() == {"layers": 2, "done": 2, "bytes": 10, "total": 10}
 
 
+PROXIED = {"https": "http://proxy:3128", "http": "", "no": "localhost"}
+PLAIN = {"https": "", "http": "", "no": ""}
+
+
 @pytest.mark.parametrize(
-    "text, advice",
+    "text, via, code, advice",
     [
-        ("dial tcp: lookup registry-1.docker.io: no such host", "docker load"),
-        ("pull access denied for x", "docker login"),
-        ("manifest for x:y not found: manifest unknown", "name or tag"),
-        ("write /var/lib/docker/tmp: no space left on device", "free some space"),
-        ("what is this", "engine's log"),
+        ("dial tcp: lookup registry-1.docker.io: no such host", None, "image.registry", "docker load"),
+        ("pull access denied for x", None, "image.registry", "docker login"),
+        ("manifest for x:y not found: manifest unknown", PROXIED, "image.absent", "name or tag"),
+        ("write /var/lib/docker/tmp: no space left on device", None, "disk.full", "free some space"),
+        ("what is this", None, "image.registry", "engine's log"),
+        ("unexpected EOF", PROXIED, "image.registry", "engine's log, and that of its proxy http://proxy:3128"),
+        # Engines that say nothing of their proxies are not said to have none.
+        ("dial tcp 10.0.0.1:443: i/o timeout", None, "image.registry", "or use a mirror"),
+        ("dial tcp 10.0.0.1:443: i/o timeout", PLAIN, "image.registry", "has none of its own; HTTPS_PROXY"),
+        ("dial tcp 10.0.0.1:443: i/o timeout", PROXIED, "image.registry", "was not asked: NO_PROXY is localhost"),
+        ("dial tcp 10.0.0.1:443: i/o timeout", {**PLAIN, "http": "http://p"}, "image.registry", "HTTP_PROXY only"),
+        ('Get "https://x/v2/": Proxy Authentication Required', PROXIED, "image.proxy", "wants another login"),
+        ('Get "https://x/v2/": Bad Gateway', PROXIED, "image.proxy", "name it in NO_PROXY"),
+        ('Head "https://x/v2/y/manifests/1": Forbidden', PROXIED, "image.proxy", "lets nobody through to x"),
+        ('Get "https://x/v2/": proxyconnect tcp: dial tcp: lookup p: no such host', PROXIED, "image.proxy", "reached"),
+        ('Get "https://x/v2/": tls: failed to verify certificate: x509: unknown authority', PLAIN, "image.registry",
+         "/etc/docker/certs.d/x/ca.crt"),
+        ('Get "https://x/v2/": x509: certificate signed by unknown authority', PROXIED, "image.registry",
+         "update-ca-certificates"),
     ],
-)
-def test_a_failed_pull_says_what_to_do(text, advice):
-    assert advice in fetch.explain("x:y", text) and "x:y" in fetch.explain("x:y", text)
+)  # fmt: skip
+def test_a_failed_pull_says_what_to_do(text, via, code, advice):
+    said, message = fetch.explain("x/y:1", text, via)
+    assert said == code and advice in message and "x/y:1" in message, message
+
+
+def test_a_failed_pull_tells_no_login_of_a_proxy():
+    """Go shows the whole address of a proxy that it cannot read, and not every engine masks what it tells of itself."""
+
+    class Telling:
+        def info(self):
+            return {"HttpsProxy": "http://me:hush@proxy:3128", "NoProxy": "a,b"}
+
+    via = fetch.proxies(Telling())
+    assert via == {"https": "http://proxy:3128", "http": "", "no": "a,b"}
+    code, message = fetch.explain("x/y:1", 'invalid proxy address "http://me:hush@:x": parse', via)
+    assert code == "image.proxy" and "hush" not in message and "http://:x" in message
 
 
 def test_a_missing_sdk_is_said_with_the_interpreter(monkeypatch):

@@ -643,3 +643,32 @@ def test_limits_change_in_place_where_the_engine_can(host, engine, action):
     host.engine["name"] = engine
     host.converge({"chat": server(memory="8g")})
     assert host.plan({"chat": server(memory="9g")}).servers[0].action == action
+
+
+# -- what killed jobs leave behind
+
+
+def test_a_container_that_was_made_and_never_noted_is_cleaned_up(host):
+    """Killed between the creation of the new container and its note: nothing else would ever remove it."""
+    declared = {"chat": server()}
+    host.converge(declared)
+    left = {**copy.deepcopy(container(host)), "id": host.fresh_id(), "state": {"running": False, "Status": "created"}}
+    host.containers["cortex-vllm-chat.new"] = left
+    plan = host.plan(declared)
+    assert (plan.servers[0].action, plan.servers[0].state) == ("recover", "ready")
+    assert "cortex-vllm-chat.new" in plan.servers[0].reason
+    assert host.plan({"chat": server(env={"A": "b"})}).servers[0].action == "replace", "which removes it too"
+    host.locked.add("chat")
+    assert host.plan(declared).servers[0].action == "none", "somebody may be making it just now"
+    host.locked.clear()
+    left["body"]["Labels"] = {}
+    assert host.plan(declared).servers[0].action == "none", "a stranger's is not ours to remove"
+
+
+def test_a_restart_is_done_once_however_often_the_host_is_looked_at(host):
+    """One server of several had to be recovered first: the host is looked at again, and the others have restarted."""
+    declared = {"chat": server(), "embed": server(server_port=8001)}
+    host.converge(declared)
+    plan = host.plan(declared, restart=True, restarted=["chat"])
+    assert [item.action for item in plan.servers] == ["none", "restart"]
+    assert plan.servers[0].reason == "it was restarted just now"

@@ -192,3 +192,17 @@ def test_a_line_that_cannot_be_rendered_is_refused_although_no_container_would_d
     host.devices = []
     again = host.plan({"chat": server(env={})})
     assert not [item for item in again.findings if item.severity == "error"]
+
+
+def test_the_old_server_has_the_time_to_come_back_that_it_had_to_start():
+    """A large server is changed to a small model which fails: who follows the job must wait for the large one."""
+    host = Host()
+    host.converge({"chat": server(start_timeout=2000)})
+    host.states["chat"]["committed"].update(start_timeout=2000.0, start_limit=6000.0, ready_seconds=300.0)
+    orders = host.plan({"chat": server(start_timeout=60)}, restart=True).request("j")["orders"]
+    assert orders["chat"]["rollback_limit"] == 6000.0
+    plain = {"chat": {**orders["chat"], "rollback_limit": 0.0}}
+    assert limit_of(orders, [["chat"]])["chat"] == limit_of(plain, [["chat"]])["chat"] + 6000.0 - 60.0
+    host.states["chat"]["committed"].update(start_timeout=None, start_limit=None)
+    orders = host.plan({"chat": server()}, restart=True).request("j")["orders"]
+    assert orders["chat"]["rollback_limit"] == 900.0, "a record of before: three times what its last start took"

@@ -106,3 +106,17 @@ def test_a_row_shows_what_a_job_is_doing():
     seen = observation.Observation.parse(host.observe(observation.query(specs, "/s")))
     (row,) = status.rows("gpu1", "", specs, host.plan({"chat": server()}), seen)
     assert row["phase"] == "loading weights 40 %" and row["verdict"] == "loading"
+
+
+def test_a_paused_server_is_named_with_what_continues_it(host):
+    """Its log says nothing about it, and no converge takes back what somebody did on purpose."""
+    host.containers["cortex-vllm-chat"]["state"] = {"Paused": True, "Status": "paused"}
+    plan = looked(host, restart_when_hung=True)
+    assert (plan.servers[0].action, plan.servers[0].state) == ("none", "failed")
+    (finding,) = plan.findings
+    assert finding.code == "server.paused" and finding.message.startswith("it is paused")
+    assert "docker unpause cortex-vllm-chat" in finding.fix and "docker logs" not in finding.fix
+    seen = observation.Observation.parse(host.observe(observation.query(spec.load({"chat": server()}), "/s")))
+    (row,) = status.rows("gpu1", "", spec.load({"chat": server()}), plan, seen)
+    assert (row["state"], row["verdict"]) == ("paused", "paused") and "docker unpause" in row["trouble"]
+    assert looked(host, engine_args={"max_model_len": 99}).servers[0].action == "replace"
