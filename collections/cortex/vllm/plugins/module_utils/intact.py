@@ -81,7 +81,7 @@ def look(state_dir, server, committed):
 
 def _problem(path, salt, mark):
     try:
-        # The kernel sets this time with each change of content, mode or owner, and nobody else can: most looks end here.
+        # The kernel sets this time with each change of content, mode or owner, nobody else can: most looks end here.
         if os.lstat(path).st_ctime_ns == mark[3]:
             return None
         digest, mode, uid = _mark(salt, path)[:3]
