@@ -250,7 +250,7 @@ def _sizes(result: Estimate) -> None:
     gpu = question.gpu or Gpu()
     if not settings.cpu:
         result.activation = overhead.activation(model, settings, environment)
-        result.non_torch = overhead.non_torch(settings, gpu)
+        result.non_torch = overhead.non_torch(settings, gpu, result.weights.value if result.weights else 0.0)
         result.graphs = overhead.cuda_graphs(model, settings)
     if settings.cache_bytes is not None:
         size = float(settings.cache_bytes)
