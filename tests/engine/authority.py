@@ -67,7 +67,7 @@ class Proxy:
     ``asked``: ``CONNECT host:port`` and the URLs that came; ``refused``: how many came without the login.
     """
 
-    def __init__(self, addresses, login=None, port=0, within=lambda function: function()):
+    def __init__(self, addresses, login=None, port=0, within=lambda function: function(), address="127.0.0.1"):
         self.asked, self.refused = [], 0
         proxy = self
         wanted = "Basic " + base64.b64encode(login.encode()).decode() if login else None
@@ -141,8 +141,8 @@ class Proxy:
             do_HEAD = do_GET
 
         # Who asks may live in another network than the one that the answers come from.
-        self.server = within(lambda: http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler))
+        self.server = within(lambda: http.server.ThreadingHTTPServer((address, port), Handler))
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.port = self.server.server_address[1]
-        self.url = f"http://{login + '@' if login else ''}127.0.0.1:{self.port}"
+        self.url = f"http://{login + '@' if login else ''}{address}:{self.port}"

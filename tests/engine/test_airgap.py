@@ -36,8 +36,8 @@ def run(*command, **more):
 class Registry:
     """Debian's docker-registry on loopback, with or without a password."""
 
-    def __init__(self, folder, locked, address="127.0.0.1", tls=None):
-        """``tls``: certificate and key."""
+    def __init__(self, folder, locked, address="127.0.0.1", tls=None, everywhere=False):
+        """``tls``: certificate and key; ``everywhere``: other machines reach it as well."""
         self.folder, self.host = folder, f"{address}:{free_port()}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
         folder.mkdir()
@@ -46,7 +46,7 @@ class Registry:
             "version": "0.1",
             "log": {"level": "error"},
             "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-            "http": {"addr": self.host},
+            "http": {"addr": f":{self.host.rpartition(':')[2]}" if everywhere else self.host},
         }
         if tls:
             config["http"]["tls"] = dict(zip(("certificate", "key"), tls, strict=True))

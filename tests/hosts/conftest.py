@@ -79,8 +79,9 @@ class Machine:
             "secrets": {"api_key": KEY},
         }
 
-    def start(self, host_image: str) -> None:
-        docker("run", "--detach", "--name", self.name, "--hostname", self.name, *OPTIONS, host_image)
+    def start(self, host_image: str, *more: str) -> None:
+        """``more``: options of `docker run`."""
+        docker("run", "--detach", "--name", self.name, "--hostname", self.name, *OPTIONS, *more, host_image)
         self.wait_engine()
 
     def remove(self) -> None:
@@ -153,7 +154,7 @@ class Machine:
             time.sleep(0.2)
 
     def begin(self, out: pathlib.Path, playbook: str = "site", *arguments: str) -> subprocess.Popen[str]:
-        """Start a playbook of the repository against the host, in a process group of its own, with its files in out."""
+        """Start a playbook of the repository, or one by its path, against the host, in a process group of its own."""
         connection = self.connection or {"ansible_connection": "counted_docker", "ansible_host": self.name}
         inventory = {
             **connection,
@@ -174,7 +175,7 @@ class Machine:
         )
         return subprocess.Popen(
             [str(fleet.BIN / "ansible-playbook"), "-i", str(out / "hosts.yml"),
-             str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments],
+             playbook if "/" in playbook else str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments],
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True,
         )  # fmt: skip

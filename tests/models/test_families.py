@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import pytest
@@ -152,9 +153,12 @@ FAMILIES: dict[str, tuple[dict[str, bytes], dict[str, object]]] = {
                 [
                     {"idx": 0, "path": "", "type": "sentence_transformers.models.Transformer"},
                     {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-                    {"idx": 2, "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+                    {"idx": 2, "path": "2_Dense", "type": "sentence_transformers.models.Dense"},
+                    {"idx": 3, "path": "3_Normalize", "type": "sentence_transformers.models.Normalize"},
                 ]
             ),
+            "2_Dense/config.json": text({"in_features": 4, "out_features": 2}),
+            "2_Dense/model.safetensors": safetensors({"linear.weight": ("F32", [2, 4])}),
             "1_Pooling/config.json": text({"pooling_mode_cls_token": True}),
             "onnx/model.onnx": b"x",
         },
@@ -252,6 +256,29 @@ MISSING = {
         "model.file-missing",
         "1_Pooling/config.json",
     ),
+    "the weights of a layer behind the model": (
+        {
+            **config("BertModel", "bert"),
+            **ONE,
+            "vocab.txt": b"x",
+            "modules.json": text([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]),
+            "2_Dense/config.json": text({"in_features": 4, "out_features": 2}),
+        },
+        "model.weights-missing",
+        "2_Dense",
+    ),
+    "the end of a layer behind the model": (
+        {
+            **config("BertModel", "bert"),
+            **ONE,
+            "vocab.txt": b"x",
+            "modules.json": text([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]),
+            "2_Dense/config.json": text({"in_features": 4, "out_features": 2}),
+            "2_Dense/model.safetensors": safetensors({"linear.weight": ("F32", [2, 4])})[:-4],
+        },
+        "model.weights-corrupt",
+        "cut off",
+    ),
     "Whisper's preprocessor": (
         {**config("WhisperForConditionalGeneration", "whisper"), **ONE, **FAST},
         "model.processor-missing",
@@ -279,7 +306,9 @@ def test_what_a_family_lacks_is_found(tmp_path: pathlib.Path, name: str) -> None
 
 
 ADAPTER = {
-    "adapter_config.json": text({"peft_type": "LORA", "r": 16, "base_model_name_or_path": "org/base"}),
+    "adapter_config.json": text(
+        {"peft_type": "LORA", "r": 16, "base_model_name_or_path": "org/base", "lora_alpha": 32, "target_modules": ["q"]}
+    ),
     "adapter_model.safetensors": safetensors({"lora_A": ("F32", [16, 8])}),
 }
 
@@ -288,7 +317,16 @@ def test_other_roles_ask_for_other_files(tmp_path: pathlib.Path) -> None:
     adapter = caches.directory(tmp_path / "adapter", ADAPTER)
     found = model_files.look(str(adapter), role="adapter")
     assert found["status"] == "complete"
-    assert found["adapter"] == {"base_model": "org/base", "rank": 16, "type": "LORA"}
+    assert found["adapter"] == {"base_model": "org/base", "rank": 16, "type": "LORA", "beyond": {}}
+    asked = {
+        "r": 8, "rank_pattern": {"q_proj": 64}, "lora_alpha": 8, "target_modules": ["q"], "bias": "lora_only",
+        "use_dora": True, "init_lora_weights": "pissa", "modules_to_save": ["score", "embed_tokens"],
+    }  # fmt: skip
+    (adapter / "adapter_config.json").write_text(json.dumps(asked))
+    found = model_files.look(str(adapter), role="adapter")
+    assert found["adapter"]["rank"] == 64 and found["adapter"]["beyond"] == {
+        "use_dora": "true", "bias": "lora_only", "modules_to_save": "embed_tokens", "init_lora_weights": "pissa",
+    }  # fmt: skip
     (adapter / "adapter_model.safetensors").unlink()
     assert [e["code"] for e in model_files.look(str(adapter), role="adapter")["problems"]] == ["model.weights-missing"]
     (adapter / "adapter_config.json").write_bytes(b'{"peft_type": "LORA"}')

@@ -187,7 +187,8 @@ def middle_lost(top: pathlib.Path) -> Made:
 
 def adapter(**files: bytes) -> Make:
     def made(top: pathlib.Path) -> Made:
-        said = {"adapter_config.json": caches.text({"peft_type": "LORA", "r": 8}), **files}
+        plain = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+        said = {"adapter_config.json": caches.text(plain), **files}
         path = caches.directory(top / "a", {name.replace("__", "/"): content for name, content in said.items()})
         return {"model": str(path), "role": "adapter"}
 
@@ -200,6 +201,7 @@ MISTRAL = {
     "consolidated.safetensors": WEIGHTS,
     "tekken.json": caches.text({"config": {}, "vocab": []}),
 }
+WITHOUT_TEKKEN = {name: content for name, content in MISTRAL.items() if name != "tekken.json"}
 PLAIN = {name: content for name, content in ONE.items() if not name.startswith(("tokenizer", "vocab", "merges"))}
 
 
@@ -355,6 +357,13 @@ ODD: list[tuple[str, Make, list[str], str]] = [
     ("an adapter a folder deeper", adapter(**{"x__adapter_model.safetensors": LORA}), ["model.weights-missing"], "x"),
     ("an adapter in shards", adapter(**{"adapter_model-00001-of-00002.safetensors": LORA}), ["model.weights-missing"],
      "adapter_model-00001"),
+    ("an adapter of a converter's own making", adapter(**{"adapter_config.json": b'{"r": 8}',
+     "adapter_model.safetensors": LORA}), ["model.adapter-invalid"], "lora_alpha and no target_modules"),
+    ("Mistral's own tokenizer with images", files(**{**WITHOUT_TEKKEN, "tokenizer.model.v7m1": b"spm"}), NOTHING, ""),
+    ("Mistral's own tokenizer, cut off", files(**{**WITHOUT_TEKKEN, "tokenizer.model.v3": b""}),
+     ["model.tokenizer-invalid"], "empty"),
+    ("Mistral's own tokenizer, a pointer", files(**{**WITHOUT_TEKKEN, "tokenizer.model.v11": POINTER}),
+     ["model.pointer-file"], "LFS"),
     ("an adapter of rank true", adapter(**{"adapter_config.json": b'{"r": true}', "adapter_model.safetensors": LORA}),
      ["model.adapter-invalid"], "rank"),
     ("a folder of adapters", files(**{"one__adapter_config.json": b"{}"}), ["model.absent"], "one"),

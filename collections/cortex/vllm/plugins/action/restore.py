@@ -9,7 +9,7 @@ import typing as t
 from ansible_collections.cortex.vllm.plugins.plugin_utils import _action, spec, task_options
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import Finding, FindingsError
 from ansible_collections.cortex.vllm.plugins.plugin_utils.spec.server import DEFAULT_HUB_CACHE
-from ansible_collections.cortex.vllm.plugins.plugin_utils.transport import needs, restoring
+from ansible_collections.cortex.vllm.plugins.plugin_utils.transport import lending, needs, restoring
 
 
 class ActionModule(_action.BrainsAction):
@@ -19,6 +19,8 @@ class ActionModule(_action.BrainsAction):
         **task_options.CONNECTION,
         "path": {"type": "path"},
         "store": {"type": "path"},
+        "lent": {"type": "dict"},
+        "token": {"type": "str", "no_log": True},
         "remote_src": {"type": "bool", "default": False},
         "images": {"type": "list", "elements": "str"},
         "models": {"type": "list", "elements": "raw"},
@@ -35,13 +37,22 @@ class ActionModule(_action.BrainsAction):
         self, options: dict[str, t.Any], remote: _action.RemoteHost, task_vars: dict[str, t.Any]
     ) -> dict[str, t.Any]:
         task_options.refuse_unknown(self._task.args, [*self.SPEC, *self.DECLARATIONS])
-        if bool(options["path"]) == bool(options["store"]):
-            fix = "Give the directory of a bundle, or a store with models."
-            raise FindingsError([Finding("spec.shape", "error", "one of path and store is needed", "path", fix)])
+        if sum(bool(options[name]) for name in ("path", "store", "lent")) != 1:
+            fix = "Give the directory of a bundle, a store with models, or what another host lends."
+            raise FindingsError([Finding("spec.shape", "error", "one of path, store and lent is needed", "path", fix)])
+        lent = None
+        if options["lent"]:
+            models_lent, where = lending.taken(options["lent"])
+            lent = tuple(models_lent)
+            if lent and not self._task.check_mode and not (options["token"] and where["port"]):
+                fix = "Give the token with which it is lent, and lend in the same mode."
+                raise FindingsError([Finding("spec.shape", "error", "is lent to who has a token", "token", fix)])
         images, models, strict = self.chosen(options)
         settings = restoring.Settings(
             path=str(options["path"] or ""),
             store=options["store"],
+            lent=lent,
+            token=options["token"],
             state_dir=str(options["state_dir"]),
             # What this machine has, a host that is this machine reads by itself.
             on_host=options["remote_src"] or getattr(self._connection, "transport", "") == "local",

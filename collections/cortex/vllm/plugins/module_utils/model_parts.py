@@ -28,11 +28,13 @@ TOKENIZERS = (
     ("fast", (("tokenizer.json",),)),
     ("tekken", (("tekken.json",),)),
     ("sentencepiece", (
-        ("tokenizer.model",), ("spiece.model",), ("sentencepiece.bpe.model",), ("spm.model",), ("tokenizer.model.v3",),
-        ("tokenizer.model.v2",), ("tokenizer.model.v1",), ("tokenizer.model.v7",), ("source.spm", "vocab.json"),
+        ("tokenizer.model",), ("spiece.model",), ("sentencepiece.bpe.model",), ("spm.model",),
+        ("source.spm", "vocab.json"),
     )),
     ("slow", (("vocab.json", "merges.txt"), ("vocab.txt",), ("vocab.bpe", "encoder.json"))),
 )  # fmt: skip
+# Mistral's own, one for each version; `tokenizer.model.v7m1` is one with images (vllm/tokenizers/registry.py).
+MISTRAL = re.compile(r"tokenizer\.(?:mm\.)?model\.v.+\Z")
 TIKTOKEN = re.compile(r".+\.tiktoken\Z|tiktoken\.model\Z|qwen\.tiktoken\Z")
 CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 # What a processor is made from (transformers: ProcessorMixin, image, video and audio processors).
@@ -97,10 +99,11 @@ def tokenizer_kind(folder):
                 for name in files:
                     folder.notes.stat("file", folder.at(name))
                 return kind
-    for name in sorted(folder.names):
-        if TIKTOKEN.match(name) and name in folder:
-            folder.notes.stat("file", folder.at(name))
-            return "tiktoken"
+    for kind, pattern in (("sentencepiece", MISTRAL), ("tiktoken", TIKTOKEN)):
+        for name in sorted(folder.names):
+            if pattern.match(name) and name in folder:
+                folder.notes.stat("file", folder.at(name))
+                return kind
     return None
 
 
@@ -110,7 +113,7 @@ def _tokenizer_files(folder, kind):
     for name in sorted(folder.names):
         path = folder.at(name)
         known = name in ("tokenizer.json", "tekken.json", "vocab.json", "merges.txt")
-        if known or name.endswith((".model", ".spm")) or TIKTOKEN.match(name):
+        if known or name.endswith((".model", ".spm")) or TIKTOKEN.match(name) or MISTRAL.match(name):
             if not os.path.exists(path):
                 if kind is not None:  # without any kind the whole tokenizer is missing, which is said once
                     notes.add("tokenizer-invalid", gone(path), path, AGAIN)
@@ -284,7 +287,23 @@ def pooling(folder, answer):
                                  config_path, AGAIN)  # fmt: skip
             else:
                 folder.notes.json(config_path, "file-invalid")
+            if kind.endswith(".Dense"):
+                _dense(folder, path)
     answer["pooling"] = True
+
+
+def _dense(folder, path):
+    """A layer behind the model. vLLM leaves one whose weights it does not find out, and serves other embeddings without
+    a word (model_executor/models/adapters.py _load_st_projector)."""
+    for name, check in (("model.safetensors", weights.check_safetensors), ("pytorch_model.bin", weights.check_torch)):
+        if os.path.lexists(os.path.join(folder.at(path), name)):
+            weights.files(folder.notes, folder.at(path), [name], {}, check)
+            return
+    folder.notes.add(
+        "weights-missing", "{0} has no model.safetensors and no pytorch_model.bin, and vLLM would leave that layer out "
+        "without a word".format(folder.at(path)),
+        folder.at(path), AGAIN,
+    )  # fmt: skip
 
 
 def adapter(folder, answer):
@@ -299,8 +318,12 @@ def adapter(folder, answer):
     notes.stat("config", path)
     said = notes.json(path, "adapter-invalid") or {}
     rank = said.get("r")
-    if said and not (isinstance(rank, int) and not isinstance(rank, bool) and rank > 0):
+    if said and not _whole(rank):
         notes.add("adapter-invalid", "adapter_config.json names no rank r", path, AGAIN)
+    lacking = [name for name in ("lora_alpha", "target_modules") if said and name not in said]
+    if lacking:
+        text = "adapter_config.json says no {0}, which vLLM asks for".format(" and no ".join(lacking))
+        notes.add("adapter-invalid", text, path, "take the adapter_config.json that PEFT wrote for this adapter")
     totals = None
     for name, check in (
         ("adapter_model.safetensors", weights.check_safetensors), ("adapter_model.bin", weights.check_torch),
@@ -322,5 +345,43 @@ def adapter(folder, answer):
     else:
         answer.update(bytes=totals.bytes, files=totals.files, tensors=totals.facts())
     answer["adapter"] = {
-        "base_model": said.get("base_model_name_or_path"), "rank": rank, "type": said.get("peft_type"),
+        "base_model": said.get("base_model_name_or_path"), "rank": _largest(said), "type": said.get("peft_type"),
+        "beyond": _beyond(said),
     }  # fmt: skip
+
+
+def _whole(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _largest(said):
+    """The largest rank of an adapter: ``r``, or of the modules that have one of their own."""
+    own = said.get("rank_pattern")
+    ranks = [said.get("r")] + (list(own.values()) if isinstance(own, dict) else [])
+    return max([rank for rank in ranks if _whole(rank)], default=None)
+
+
+# Forms of LoRA that vLLM has no code for (lora/peft_helper.py _validate_features). Inits that are names of files of
+# another kind of weights change the base model; these do not.
+_OTHER_FORMS = ("lora_bias", "alora_invocation_tokens", "layer_replication", "use_bdlora", "use_qalora")
+_PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
+
+
+def _beyond(said):
+    """``{setting: value as text}`` of what an adapter asks for beyond plain LoRA."""
+    found = {}
+    if said.get("use_dora"):
+        found["use_dora"] = "true"
+    if (said.get("bias") or "none") != "none":
+        found["bias"] = str(said["bias"])[:40]
+    saved = said.get("modules_to_save")
+    saved = [str(name)[:60] for name in saved if name not in ("classifier", "score")] if isinstance(saved, list) else []
+    if saved:
+        found["modules_to_save"] = ", ".join(saved[:5])
+    for name in _OTHER_FORMS:
+        if said.get(name):
+            found[name] = "set"
+    init = said.get("init_lora_weights")
+    if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
+        found["init_lora_weights"] = init[:40]
+    return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, longjob, state
+from ansible_collections.cortex.vllm.plugins.module_utils import files, hashing, hub_layout, lending, longjob, state
 from ansible_collections.cortex.vllm.plugins.module_utils.client import Engine
 
 INCOMING = ".cortex-vllm-incoming"
@@ -102,12 +102,14 @@ def _id(engine, ref):
 
 
 def image_id(engine, entry, known):
-    """The id under which the engine has an image of a bundle, or None."""
+    """The id under which the engine has an image of a bundle, or None.
+
+    With the containerd store an image's id is the digest of its manifest, not of its configuration, and one that came
+    from a registry is known by nothing but its digest there.
+    """
     noted = [ident for ident, facts in known.items() if _mark(entry) in ((facts or {}).get("archives") or [])]
-    for ident in [entry["id"]] + noted:
-        if _id(engine, ident):
-            return ident
-    return None
+    pulled = [name for name in entry.get("names") or [] if "@" in name]
+    return next((ident for ident in (_id(engine, ref) for ref in [entry["id"]] + noted + pulled) if ident), None)
 
 
 def _mark(entry):
@@ -153,7 +155,8 @@ def place(request, params):
 
     ``images``: ``[{key, file, sha256, size, id, tags, names, label}]``, ``file`` None when it was sent or is not
     needed; ``models``: as `needs` takes them, with ``sources: {sha256: path}``, the files that this host can read, and
-    ``labels`` for messages; ``verify``: read again what is here; ``renew``: contents to read again. ``sha256`` of a
+    ``labels`` for messages, and ``lent: {host, port}`` where another host lends them (``secrets``: its token);
+    ``verify``: read again what is here; ``renew``: contents to read again. ``sha256`` of a
     file may be git's name of a content. What was sent is used up. ``unsound`` of the result: what is here with another
     content, and would have to be sent.
     """
@@ -180,7 +183,8 @@ class _Placing:
         sizes = [2 * entry["size"] for entry in images if entry.get("file")]
         for model, folder in todo:
             names = self._wanted(model, _lacks(model, folder))
-            sizes += [model["files"][name]["size"] for name in names]
+            # What is lent is read twice: from the other host, and to be proven.
+            sizes += [(2 if model.get("lent") else 1) * model["files"][name]["size"] for name in names]
         self.note.total(sum(sizes), len(sizes))
         for model, folder in todo:
             self._model(model, folder)
@@ -223,7 +227,7 @@ class _Placing:
         self.note.begin("{0} {1}".format(model["key"], name))
         there = hashing.size_of(path) == entry["size"]
         if not (there and self._sound(path, entry)):
-            if there and not self._source(model, entry, folder):
+            if there and not model.get("lent") and not self._source(model, entry, folder):
                 self.unsound.append({"model": model["key"], "name": name, "sha256": entry["sha256"], "folder": folder})
                 return
             if not self._bring(model, entry, path, folder):
@@ -243,8 +247,10 @@ class _Placing:
 
     def _bring(self, model, entry, path, folder):
         """Prove a source and give it its name; whether that was done."""
-        source, own = self._source(model, entry, folder), part_path(entry["sha256"], folder)
         what = model.get("labels", {}).get(entry["sha256"]) or "blobs/" + entry["sha256"]
+        if model.get("lent") and not self._source(model, entry, folder):
+            self._take(model, entry, folder)
+        source, own = self._source(model, entry, folder), part_path(entry["sha256"], folder)
         if source is None or hashing.size_of(source) != entry["size"]:
             self.damaged.append({"file": what, "why": "is not there" if source is None else "has another size"})
             return False
@@ -264,6 +270,15 @@ class _Placing:
         os.rename(fresh, path)
         files.sync_directory(os.path.dirname(path))
         return True
+
+    def _take(self, model, entry, folder):
+        """Let a content come from the host that lends it. It is proven later; one that does not come ends it all."""
+        own = part_path(entry["sha256"], folder)
+        os.makedirs(folder, 0o755, exist_ok=True)
+        files.directory(os.path.dirname(own), 0o700)
+        token = (self.params.get("secrets") or {}).get("token") or ""
+        repository = os.path.basename(hub_layout.repository(None, model["model"]))
+        lending.take(model["lent"], token, repository, entry["sha256"], entry["size"], own, self.note.add)
 
     def _did(self, text):
         self.done.append(text)
@@ -317,8 +332,31 @@ class _Placing:
         return ident
 
     def _named(self, engine, entry):
-        """The id that the engine gave an image of a file that was loaded: some count it in another way."""
+        """The id that the engine gave an image of a file that was loaded: some count it in another way.
+
+        `hashing.Damaged` when nobody can tell which of several images without a name it is.
+        """
         loaded = self.loaded[entry.get("label") or entry["key"]]
-        own = [tag for tag in entry.get("tags") or [] if tag in loaded]
-        refs = [entry["id"]] + own + (loaded if not own else [])
-        return next((found for found in (_id(engine, ref) for ref in refs) if found), None)
+        own = _id(engine, entry["id"])
+        if own or not loaded:
+            return own
+        wanted = {_plain(tag) for tag in entry.get("tags") or []}
+        nameless = [name for name in loaded if name.startswith("sha256:")]
+        found = [name for name in loaded if _plain(name) in wanted] or (loaded if len(loaded) == 1 else nameless)
+        if len(found) > 1 and not found[0].startswith("sha256:"):
+            found = found[:1]  # names of one image
+        if len(found) != 1:
+            raise hashing.Damaged(
+                "the engine keeps images under other ids than {0} does, and several images in it have no name, so that "
+                "nobody can tell them apart. Name them where they are saved (docker tag), and save them by their "
+                "names".format(entry.get("label") or entry["key"])
+            )
+        return _id(engine, found[0])
+
+
+def _plain(ref):
+    """A name without the words that some programs add to short ones."""
+    for words in ("docker.io/library/", "docker.io/"):
+        if ref.startswith(words):
+            return ref[len(words) :]
+    return ref

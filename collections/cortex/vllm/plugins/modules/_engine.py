@@ -49,13 +49,14 @@ options:
       - place
       - receive
       - download
+      - lend
   request:
     description: What the step is asked for.
     type: dict
     required: true
   secrets:
     description: Secret values by server and name for the step V(apply), of a registry for V(fetch), of the Hub for
-      V(download).
+      V(download), of what is lent for V(lend) and V(place).
     type: dict
     default: {}
 author:
@@ -102,6 +103,10 @@ stock:
   description: What the host has of images, models and a bundle.
   type: dict
   returned: step is V(stock)
+port:
+  description: The port at which models are lent; none when that has ended.
+  type: int
+  returned: step is V(lend)
 have:
   description: Bytes of a file that have arrived.
   type: int
@@ -179,7 +184,7 @@ from ansible_collections.cortex.vllm.plugins.module_utils import connection, fil
 SCHEMA = 1
 STEPS = (
     "observe", "apply", "watch", "fetch", "probe", "image", "model", "stock", "pack", "prove", "place", "receive",
-    "download", "evidence", "strangers", "adopt",
+    "download", "lend", "evidence", "strangers", "adopt",
 )  # fmt: skip
 
 
@@ -244,6 +249,10 @@ def run_step(module):
         from ansible_collections.cortex.vllm.plugins.module_utils import placing
 
         return placing.place(request, params) if step == "place" else placing.receive(request)
+    if step == "lend":
+        from ansible_collections.cortex.vllm.plugins.module_utils import lending
+
+        return lending.lend(request, params["secrets"])
     if step == "download":
         from ansible_collections.cortex.vllm.plugins.module_utils import download
 

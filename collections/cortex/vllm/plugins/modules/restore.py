@@ -33,13 +33,22 @@ extends_documentation_fragment:
 options:
   path:
     description:
-      - Directory of the bundle, on the controller, or with O(remote_src) on the target. This or O(store) is required.
+      - Directory of the bundle, on the controller, or with O(remote_src) on the target. One of this, O(store) and
+        O(lent) is required.
     type: path
   store:
     description:
       - A Hugging Face cache that the target can read, such as a mounted one, to copy models from instead of a bundle.
         The content of each file is compared with its name there.
     type: path
+  lent:
+    description:
+      - What M(cortex.vllm.lend) returned as C(lent). The target takes those models from the host that lends them, over
+        HTTP, and proves each content by its name; an interruption costs nothing that has arrived.
+    type: dict
+  token:
+    description: The token with which they are lent. A secret.
+    type: str
   remote_src:
     description:
       - The bundle lies on the target, on a mounted medium or a shared store, and is read from there. Otherwise its
@@ -85,6 +94,7 @@ options:
 seealso:
   - module: cortex.vllm.bundle
   - module: cortex.vllm.bundle_info
+  - module: cortex.vllm.lend
 
 author:
   - Cortex vLLM contributors (@cortex)

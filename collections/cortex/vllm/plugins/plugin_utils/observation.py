@@ -267,6 +267,11 @@ class Server:
         return int(self.raw.get("failed_starts") or 0)
 
     @property
+    def damage(self) -> list[Mapping[str, Any]]:
+        """What of its files is not as it was written: ``{path, problem}``, paths below the server's directory."""
+        return list(self.raw.get("damage") or ())
+
+    @property
     def health(self) -> Mapping[str, Any] | None:
         return self.raw.get("health")
 

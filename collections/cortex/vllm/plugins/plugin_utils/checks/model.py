@@ -62,6 +62,7 @@ def check(server: Server) -> Findings:
             yield from _problems(server, need, entry)
             yield from _links(server, need, entry)
             yield from _refused(server, need, entry)
+            yield from _adapter(server, need, entry)
     yield from _code(server)
 
 
@@ -202,6 +203,44 @@ def _refused(server: Server, need: Need, entry: Mapping[str, Any]) -> Findings:
         )
         if whole:
             return
+
+
+#: What every release with LoRA refuses in an adapter; the other forms newer ones refuse, and older ones apply wrongly.
+_NEVER = ("use_dora", "bias", "modules_to_save")
+#: vllm/config/lora.py MaxLoRARanks, 0.32.
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def _adapter(server: Server, need: Need, entry: Mapping[str, Any]) -> Findings:
+    """What adapter_config.json asks for and the server has not (vllm/lora/peft_helper.py validate_legal)."""
+    adapter = entry.get("adapter") if need.role == "adapter" else None
+    if not adapter:
+        return
+    rank, most = adapter.get("rank"), server.argument("max_lora_rank")
+    most = 16 if most is None else most
+    if isinstance(rank, int) and isinstance(most, int) and rank > most:
+        wanted = next((size for size in _RANKS if size >= rank), None)
+        yield server.finding(
+            "argument.lora",
+            "error",
+            f"LoRA adapter {need.name} has rank {rank}, and max_lora_rank is {most}",
+            "engine_args.max_lora_rank",
+            f"Write engine_args.max_lora_rank: {wanted}." if wanted else "Take an adapter of a smaller rank.",
+            need.name,
+        )
+    for name, value in (adapter.get("beyond") or {}).items():
+        if name == "bias" and server.argument("enable_lora_bias") is True:
+            continue
+        certain = name in _NEVER
+        yield server.finding(
+            "argument.lora",
+            "error" if certain else "warning",
+            f"LoRA adapter {need.name} has {name} ({value}), which vLLM does not apply"
+            + ("" if certain else ": newer releases refuse it, older ones answer as if it were not there"),
+            need.field,
+            "Merge the adapter into the model (PEFT merge_and_unload) and serve that, or train one without it.",
+            need.name,
+        )
 
 
 def may_open(item: Mapping[str, Any], uid: int, gid: int) -> bool:

@@ -45,7 +45,7 @@ NOISE = re.compile(
     r"|For further information visit|DeprecationWarning|Error saving model info cache|UserWarning"
     r"|leaked (?:semaphore|shared_memory)|destroy_process_group\(\) was not called|ImportWarning|SyntaxWarning"
     r"|NVLink detection failed|NCCL INFO|Error ignored in is_in_the_same_node"
-    r"|Error retrieving (?:file list|safetensors)"
+    r"|Error retrieving (?:file list|safetensors)|sending unauthenticated requests to the HF Hub"
 )
 #: A start of the server says this once (vllm/entrypoints: api_server.py, utils.py, api_utils.py).
 #: Beside the logo; NCCL and others end lines with a version, too.

@@ -155,7 +155,7 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
         _ordered(server, None, options, salted=False)
         return
     _ordered(server, order(server, ready, options), options, salted=bool((ready.server.committed or {}).get("salt")))
-    if server.action in {"create", "replace"}:
+    if server.action in {"create", "replace"} or server.mends:
         server.secrets = ready.spec.secret_values()
 
 

@@ -15,6 +15,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .. import model_needs
 from ..findings import Finding, FindingsError
 from ..spec.server import DEFAULT_HUB_CACHE
 
@@ -40,7 +41,7 @@ class Model:
 
     :ivar name: an id on the Hub, or a path of the host
     :ivar hub_cache: None for a path
-    :ivar role: what it is for: ``model``, ``tokenizer``, ``draft`` or ``config``
+    :ivar role: what it is for: ``model``, ``tokenizer``, ``draft``, ``config``, ``generation`` or ``adapter``
     """
 
     name: str
@@ -87,7 +88,7 @@ def superfluous(names: Iterable[str], quantization: str | None = None) -> list[s
 
 
 def of_servers(specs: Sequence[Any]) -> tuple[list[str], list[Model]]:
-    """Images and models of declarations: tokenizers and draft models from the Hub too. Each once."""
+    """Images and models of declarations: all that a check looks for, tokenizers, drafts and adapters too. Each once."""
     images: dict[str, None] = {}
     models: dict[Model, None] = {}
     for spec in specs:
@@ -97,18 +98,11 @@ def of_servers(specs: Sequence[Any]) -> tuple[list[str], list[Model]]:
         if getattr(spec, "kind", "") != "server":
             continue
         models[Model(spec.model, spec.revision, None if spec.model_kind == "path" else spec.hub_cache)] = None
-        cache = spec.hub_cache or DEFAULT_HUB_CACHE
-        arguments: Mapping[str, Any] = spec.engine_args
-        draft = arguments.get("speculative_config")
-        more = [
-            (spec.tokenizer, arguments.get("tokenizer_revision"), "tokenizer"),
-            (draft.get("model"), draft.get("revision"), "draft") if isinstance(draft, Mapping) else (None, None, ""),
-            (arguments.get("hf_config_path"), None, "config"),
-        ]
-        for name, revision, role in more:
-            # "[ngram]" and the like are no models.
-            if isinstance(name, str) and name and not name.startswith("[") and name != spec.model:
-                models[Model(name, revision, None if name.startswith("/") else cache, role)] = None
+        for need in model_needs.needs(spec)[1:]:
+            if need.role == "file" or need.place is None:  # templates and plugins, and what is in the image
+                continue
+            cache = (need.hub_cache or DEFAULT_HUB_CACHE) if need.on_hub else None
+            models[Model(need.place, need.revision, cache, need.role)] = None
     return list(images), list(models)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..findings import Finding, FindingsError, errors
+from ..following import Remote
 from ..observation import SCHEMA
 from ..spec.server import DEFAULT_HUB_CACHE
 from . import manifest, needs, sending, work
@@ -28,6 +29,7 @@ class Settings:
     :ivar on_host: the bundle lies on the host (a mounted medium, a shared store), not on the controller
     :ivar images: references to restore; None for all
     :ivar models: models to restore; None for all, into ``hub_cache``
+    :ivar lent: models that another host lends, instead of a bundle; who has ``token`` gets them
     :ivar strict: what was named and is not in the bundle is an error, not a warning
     """
 
@@ -43,6 +45,8 @@ class Settings:
     manifest_sha256: str | None = None
     check_mode: bool = False
     store: str | None = None
+    lent: tuple[Mapping[str, Any], ...] | None = None
+    token: str | None = dataclasses.field(default=None, repr=False)
 
 
 def restore(remote: sending.Carrier, settings: Settings) -> dict[str, Any]:
@@ -52,9 +56,12 @@ def restore(remote: sending.Carrier, settings: Settings) -> dict[str, Any]:
     :raises FindingsError: ``bundle.damaged`` for each file that is not what the manifest says; what was sound is placed
     :raises work.WorkError: when the work failed
     """
-    if settings.store:
-        images: list[dict[str, Any]] = []
-        models, found = _stored(remote, settings)
+    images: list[dict[str, Any]] = []
+    found: list[Finding] = []
+    if settings.lent is not None:
+        models = [dict(model) for model in settings.lent]
+    elif settings.store:
+        models, found = stored(remote, settings.store, settings.state_dir, settings.models or (), settings.strict)
     else:
         images, models, found = chosen(_manifest(remote, settings), settings)
     if errors(found):
@@ -66,14 +73,15 @@ def restore(remote: sending.Carrier, settings: Settings) -> dict[str, Any]:
     return place(remote, settings, images, models, seen, found)
 
 
-def _stored(remote: sending.Carrier, settings: Settings) -> tuple[list[dict[str, Any]], list[Finding]]:
+def stored(
+    remote: Remote, store: str, state_dir: str, named: Sequence[needs.Model], strict: bool
+) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Models of a cache that the host can read, as if from a bundle: the names of blobs prove their content."""
-    named = settings.models or ()
     request = {
         "schema": SCHEMA,
-        "state_dir": settings.state_dir,
+        "state_dir": state_dir,
         "models": [
-            {"key": model.key, "model": model.repository, "revision": model.revision, "hub_cache": settings.store}
+            {"key": model.key, "model": model.repository, "revision": model.revision, "hub_cache": store}
             for model in named
             if not model.local
         ],
@@ -83,17 +91,17 @@ def _stored(remote: sending.Carrier, settings: Settings) -> tuple[list[dict[str,
     for model in named:
         if model.local:
             continue
-        stored = seen[model.key]
-        nameless = sorted(name for name, entry in stored["files"].items() if not entry["blob"])
-        problem = stored["problem"] or (f"{nameless[0]} of {model.key} is no link to a blob" if nameless else None)
+        there = seen[model.key]
+        nameless = sorted(name for name, entry in there["files"].items() if not entry["blob"])
+        problem = there["problem"] or (f"{nameless[0]} of {model.key} is no link to a blob" if nameless else None)
         if problem:
             fix = "Download it there, or correct the store; a cache without links can be carried as a bundle."
-            found.append(Finding("bundle.lacks", "error" if settings.strict else "warning", str(problem), "store", fix))
+            found.append(Finding("bundle.lacks", "error" if strict else "warning", str(problem), "store", fix))
             continue
-        left = needs.superfluous(stored["files"], model.quantization)
+        left = needs.superfluous(there["files"], model.quantization)
         files = {
             name: {"blob": entry["blob"], "sha256": entry["blob"], "size": entry["size"]}
-            for name, entry in stored["files"].items()
+            for name, entry in there["files"].items()
             if name not in left
         }
         models.append(
@@ -102,11 +110,11 @@ def _stored(remote: sending.Carrier, settings: Settings) -> tuple[list[dict[str,
                 "model": model.repository,
                 "hub_cache": model.hub_cache,
                 "role": model.role,
-                "commit": stored["commit"],
-                "refs": stored["refs"],
+                "commit": there["commit"],
+                "refs": there["refs"],
                 "files": files,
-                "sources": {entry["blob"]: entry["path"] for entry in stored["files"].values()},
-                "labels": {entry["blob"]: entry["path"] for entry in stored["files"].values()},
+                "sources": {entry["blob"]: entry["path"] for entry in there["files"].values()},
+                "labels": {entry["blob"]: entry["path"] for entry in there["files"].values()},
             }
         )
     return models, found
@@ -234,7 +242,7 @@ def place(
     }
     if settings.check_mode or not (todo or settings.verify):
         return result
-    if settings.store:
+    if settings.store or settings.lent is not None:
         _room(remote, settings, 0, models, seen)
     elif not settings.on_host:
         result["sent"] = _send(remote, settings, images, models, seen)
@@ -247,7 +255,8 @@ def place(
         "models": list(models),
         "verify": settings.verify,
     }
-    answer = work.follow(remote, "place", request, "restoring")
+    secrets = {"token": settings.token} if settings.token else None
+    answer = work.follow(remote, "place", request, "restoring", secrets)
     if answer.get("unsound") and not answer["damaged"]:
         result["sent"] += _send_again(remote, settings, models, answer["unsound"])
         renew = sorted({row["sha256"] for row in answer["unsound"]})

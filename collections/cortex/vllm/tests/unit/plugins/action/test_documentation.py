@@ -32,6 +32,7 @@ RAW = {
     "watchdog": {"servers", "defaults"},
     "restore": {"servers", "defaults"},
     "download": {"servers", "defaults"},
+    "lend": {"servers", "defaults"},
 }
 #: What a declaration must say, and the task args fills in when it is not said.
 FILLED_IN = {"name", "image"}

@@ -129,6 +129,29 @@ def test_what_is_missing_has_the_code_of_its_failure(fields, role, expected):
     assert said(model.check(subject(entry, {role: ABSENT}, **fields))) == expected
 
 
+@pytest.mark.parametrize(
+    ("adapter", "arguments", "expected", "words"),
+    [
+        ({"rank": 16, "beyond": {}}, {}, [], ""),
+        ({"rank": 17, "beyond": {}}, {}, [("argument.lora", "error")], "max_lora_rank: 32"),
+        ({"rank": 64, "beyond": {}}, {"max_lora_rank": 64}, [], ""),
+        ({"rank": 1000, "beyond": {}}, {"max_lora_rank": 512}, [("argument.lora", "error")], "smaller rank"),
+        ({"rank": None, "beyond": {"use_dora": "true"}}, {}, [("argument.lora", "error")], "use_dora"),
+        ({"rank": 8, "beyond": {"bias": "all"}}, {}, [("argument.lora", "error")], "Merge"),
+        ({"rank": 8, "beyond": {"bias": "all"}}, {"enable_lora_bias": True}, [], ""),
+        ({"rank": 8, "beyond": {"init_lora_weights": "pissa"}}, {}, [("argument.lora", "warning")], "pissa"),
+        ({"rank": 8}, {}, [], ""),  # what an older module on a host tells
+    ],
+)
+def test_an_adapter_that_the_server_would_refuse(adapter, arguments, expected, words):
+    """vllm/lora/peft_helper.py validate_legal: static adapters are loaded at the start, which then fails."""
+    entry = {**COMPLETE, "adapter": {"base_model": "org/base", "type": "LORA", **adapter}}
+    fields = {"engine_args": {"lora_modules": ["a=org/a"], **arguments}}
+    found = list(model.check(subject(None, {"adapter": entry}, **fields)))
+    assert said(found) == expected
+    assert not words or words in found[0].message + str(found[0].fix)
+
+
 def access(kind, mode, uid=0, gid=0, files=1):
     return {"kind": kind, "uid": uid, "gid": gid, "mode": mode, "path": f"/models/m/{kind}", "files": files}
 

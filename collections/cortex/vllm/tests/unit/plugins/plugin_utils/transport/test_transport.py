@@ -137,6 +137,19 @@ def test_what_declarations_need() -> None:
                 "engine_args": {"speculative_config": {"method": "ngram", "model": "[ngram]"}},
             },
             "d": {"model": "org/gone", "state": "absent"},
+            # As people write them: dashes, JSON in text, adapters by name, paths that a mount translates.
+            "e": {
+                "model": "org/m",
+                "server_port": 8004,
+                "mounts": ["/srv/shared:/models:ro"],
+                "tokenizer": "/models/tokenizer",
+                "engine_args": {
+                    "speculative-config": '{"model": "org/e", "revision": "v2"}',
+                    "lora-modules": ["a=org/adapter", {"name": "b", "path": "/models/b"}],
+                    "generation_config": "org/g",
+                    "chat_template": "/models/t.jinja",
+                },
+            },
         },
         {"image": "vllm/vllm-openai:v0.32.0"},
     )
@@ -146,10 +159,16 @@ def test_what_declarations_need() -> None:
         ("org/m@v1", "/root/.cache/huggingface/hub"),
         ("org/t@main", "/root/.cache/huggingface/hub"),
         ("/srv/x.gguf", None),
-        ("org/d@main", "/srv/hub"),
         ("org/c@main", "/srv/hub"),
+        ("org/d@main", "/srv/hub"),
         ("org/m@main", "/root/.cache/huggingface/hub"),
+        ("/models/tokenizer", None),  # is shown where it lies, as a model is
+        ("org/g@main", "/root/.cache/huggingface/hub"),
+        ("org/e@v2", "/root/.cache/huggingface/hub"),
+        ("org/adapter@main", "/root/.cache/huggingface/hub"),
+        ("/srv/shared/b", None),
     ]
+    assert [model.role for model in models[-5:]] == ["tokenizer", "generation", "draft", "adapter", "adapter"]
 
 
 @pytest.mark.parametrize("entry", [3, {"revision": "x"}, {"model": "org/m", "cache": "/x"}])
