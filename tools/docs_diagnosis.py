@@ -57,7 +57,9 @@ readiness is `loading`: neither failed nor healthy.
 
 Exit states alone say: 0 after readiness `server.engine-died`, 126 and 127 `image.entrypoint`, 130 and 143
 `server.stopped`, 132 `host.cpu`, 134 and 139 `start.crashed`, 135 `memory.shm`, 137 `server.killed` or, when the
-engine says so, `memory.oom-killed`.
+engine says so, `memory.oom-killed`. Without a given one, what compose, systemd, kubectl, srun or a shell write about
+the end of it counts. A rank of a server on several hosts that ends without an error of its own is `distributed.failed`:
+the log of the first rank tells more.
 
 {count} rules, by concern. *Seen* is the beginning of the expression that is looked for; `…` stands for what may vary.
 A code is explained in [troubleshooting.md](troubleshooting.md); several rules share one. A *general* rule counts only

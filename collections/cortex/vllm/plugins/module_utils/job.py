@@ -49,7 +49,7 @@ def check(request, secrets):
         if order.get("generation") and not files.safe_name(order["generation"]):
             raise files.RequestRefused("{0}.generation: not a plain name".format(where))
         missing = sorted(set(order.get("secret_names") or []) - set(secrets.get(name) or {}))
-        if missing and order["action"] in ("create", "replace"):
+        if missing and (order["action"] in ("create", "replace") or order.get("files")):
             raise files.RequestRefused("secrets[{0}]: no value for {1}".format(name, ", ".join(missing)))
         try:
             for entry in order.get("directories") or []:

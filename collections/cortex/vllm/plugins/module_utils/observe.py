@@ -17,6 +17,7 @@ import threading
 from ansible_collections.cortex.vllm.plugins.module_utils import (
     connection,
     files,
+    intact,
     journal,
     locks,
     ours,
@@ -200,6 +201,7 @@ def _server(state_dir, name):
         "problem": problem,
         "lock": locks.holder(locks.path_of(state_dir, "server-" + name)),
         "job": job,
+        "damage": intact.look(state_dir, name, (loaded or {}).get("committed")),
         "health": None,
     }
 

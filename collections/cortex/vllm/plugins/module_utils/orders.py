@@ -15,6 +15,7 @@ import time
 
 from ansible_collections.cortex.vllm.plugins.module_utils import (
     files,
+    intact,
     locks,
     ours,
     recovery,
@@ -44,6 +45,7 @@ class ServerRun:
         self.kept_name = self.order.get("kept_name") or self.order["container_name"] + ".kept"
         self.engine = None
         self.state = None
+        self.written = None  # marks of the files that this run has written (`intact.marks`)
 
     def emit(self, event, **fields):
         self.journal.write(event, **fields)
@@ -116,13 +118,16 @@ class ServerRun:
             return self._remove(current)
         if current is None:
             return "stale", "there is no container {0}".format(self.order["container_name"])
+        if self.order.get("files") and self.order.get("generation") == self._generation():
+            self._put_back()
         if action in ("start", "restart", "wait"):
             return self._start(current, action)
         return self._update(current) if action == "update" else self._stop(current)
 
     # create and replace
 
-    def write_files(self):
+    def write_files(self, write=files.write_generation):
+        """Write what the container mounts. ``write``: how a generation is written (`files.write_generation`)."""
         order = self.order
         user = order.get("user") or {}
         names = order.get("secret_names") or []
@@ -137,13 +142,22 @@ class ServerRun:
                 files.directory(path, mode, user.get("uid", 0), user.get("gid", 0))
             if order.get("generation"):
                 values = {name: self.secrets[name] for name in names}
-                files.write_generation(
-                    self.server_dir, order["generation"], order.get("files") or [], values, user, self.job[:12]
-                )
+                write(self.server_dir, order["generation"], order.get("files") or [], values, user, self.job[:12])
+                salt = (order.get("record") or self.state.get("committed") or {}).get("salt") or ""
+                self.written = intact.marks(self.server_dir, order["generation"], salt)
         except OSError as exc:
             raise StepFailed("files", files.explain(exc, exc.filename or self.server_dir))
         except files.FilesError as exc:
             raise StepFailed("files", str(exc))
+
+    def _generation(self):
+        return (self.state.get("committed") or {}).get("generation")
+
+    def _put_back(self):
+        """Somebody changed files of the generation that runs or is about to: they become what they were again."""
+        self.write_files(intact.put_back)
+        self.state["committed"]["files"] = self.written
+        transaction.save(self)
 
     def clear_name(self, name):
         """Remove a leftover of ours under a name that is needed; a stranger's container is never touched."""
@@ -274,7 +288,7 @@ class ServerRun:
         if not order.get("record"):
             return
         entry = transaction.committed_entry(self, ident)
-        for key in ("generation", "body", "probe", "verified_restart_policy"):
+        for key in ("generation", "files", "body", "probe", "verified_restart_policy"):
             if entry.get(key) is None:
                 entry[key] = (committed or {}).get(key)
         if (committed or {}).get("adopted") and committed.get("container_id") == ident:
@@ -285,7 +299,8 @@ class ServerRun:
 
     def _update(self, current):
         try:
-            self.engine.update(current["Id"], self.order.get("update") or {})
+            if self.order.get("update"):
+                self.engine.update(current["Id"], self.order["update"])
         except EngineError as exc:
             raise StepFailed("start", "the engine refused the update: {0}".format(exc.message))
         self._note_record(current["Id"])

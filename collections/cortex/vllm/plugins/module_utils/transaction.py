@@ -147,6 +147,7 @@ def committed_entry(ctx, new_id):
     }  # fmt: skip
     entry.update(
         generation=order.get("generation"),
+        files=ctx.written,
         container_id=new_id,
         image_id=record.get("image_id") or (order.get("body") or {}).get("Image"),
         body=order.get("body"),

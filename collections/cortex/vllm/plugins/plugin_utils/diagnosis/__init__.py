@@ -17,13 +17,14 @@ could have foreseen it. Several starts in one log: the last one is judged.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Finding
 from . import exits, sources
 from . import log as reading
-from .knowledge import Rule, rules
+from .knowledge import CONSEQUENCE, Rule, rules
 from .prefixes import bare
 from .verdict import FAILED, HEALTHY, LOADING, STOPPED, TELLING, UNKNOWN, WIDEST, Diagnosis, Start
 
@@ -31,6 +32,7 @@ __all__ = ["TELLING", "WIDEST", "Diagnosis", "Rule", "diagnose", "rules"]
 
 #: More lines than these are first looked through for what matters of them.
 MANY = 16_000
+_COMPOSE_END = re.compile(r"(?P<service>\S+) exited with code \d+")
 
 
 def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) -> Diagnosis:
@@ -46,11 +48,16 @@ def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) ->
         log = sources.of_lines(log)
     services: dict[str, list[reading.Line]] = {}
     for service, text in bare(log):
+        if not service and (ended := _COMPOSE_END.match(text)) and ended["service"] in services:
+            service = ended["service"]  # compose itself says how one of its services ended
         services.setdefault(service, []).append(reading.line_of(text))
     told = [(name, _of_one(lines, how)) for name, lines in services.items()] or [("", _of_one([], how))]
     if len(told) > 1:  # docker compose logs: the one with the trouble, then the one that is vLLM
         order = {FAILED: 0, LOADING: 1, STOPPED: 2, HEALTHY: 3, UNKNOWN: 4}
-        name, verdict = min(told, key=lambda item: (not item[1].version and item[1].rule is None, order[item[1].state]))
+        name, verdict = min(
+            told,
+            key=lambda item: (not item[1].version and item[1].rule is None, order[item[1].state], _vague(item[1])),
+        )
         verdict = dataclasses.replace(
             verdict, notes=(*verdict.notes, f"of {len(told)} services in this log this is {name or 'the unnamed one'}")
         )
@@ -59,6 +66,11 @@ def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) ->
     if server:
         verdict = dataclasses.replace(verdict, findings=[_of(server, finding) for finding in verdict.findings])
     return verdict
+
+
+def _vague(verdict: Diagnosis) -> bool:
+    """Whether it names no cause: of two ranks of one server the other one may."""
+    return bool(verdict.findings) and (verdict.rule is None or verdict.rule.rank == CONSEQUENCE)
 
 
 def _of(server: str, finding: Finding) -> Finding:

@@ -13,7 +13,8 @@ argument, 3 when uvicorn cannot start, 125 … 128 when the engine refuses, 128 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..findings import Finding
@@ -111,6 +112,41 @@ def read(given: Any) -> Exit | None:
     if str(plain.get("status", "")).lower() == "created" and not error:
         return None
     return Exit(number, oom, error)
+
+
+#: Lines at the end of a log in which somebody else may say how it ended, and what they say: compose, systemd, kubectl
+#: describe, srun, shells.
+LAST = 40
+_CODE = re.compile(
+    r"^\S+ exited with code (?P<compose>\d+)|Main process exited, code=\w+, status=(?P<systemd>\d+)"
+    r"|^\s*Exit Code:\s+(?P<kube>\d+)|Exited with exit code (?P<srun>\d+)"
+)
+#: Slurm ends a job at its time limit, or for whoever cancels it.
+_CANCELLED = re.compile(r"^(?:slurmstepd|srun): error: \*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT ")
+_OOM = re.compile(
+    r"Failed with result 'oom-kill'|^\s*Reason:\s+OOMKilled|oom[_-]kill event|tasks? have been OOM Killed"
+    r"|A process of this unit has been killed by the OOM killer"
+)
+_SHELL = re.compile(
+    r"^(?:\S+: line \d+:\s+\d+ )?(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)\b"
+)
+_SHELLS = {"Killed": 9, "Segmentation fault": 11, "Aborted": 6, "Bus error": 7, "Illegal instruction": 4}
+
+
+def told(texts: Sequence[str]) -> Exit | None:
+    """How it ended by what the log's carrier or the shell around it says; None when nobody does."""
+    code, oom = None, False
+    for text in texts:
+        if found := _CODE.search(text):
+            code = int(next(item for item in found.groups() if item is not None))
+            if "code=killed" in text or "code=dumped" in text:
+                code += 128
+        elif _CANCELLED.search(text):
+            code = 128 + 15
+        elif (found := _SHELL.search(text)) and len(text) < 400:
+            code = 128 + _SHELLS[found["name"]]
+        oom = oom or bool(_OOM.search(text))
+    return Exit(code, oom) if code is not None or oom else None
 
 
 def _number(value: Any) -> int:
@@ -211,3 +247,19 @@ def explain(how: Exit, ready: bool, stopped: bool) -> tuple[Finding, str] | None
 
 def _killed(message: str, why: str, fix: str, field: str | None) -> tuple[Finding, str]:
     return Finding("server.killed", "error", message, field=field, fix=fix), why
+
+
+def silent_rank(head: str, code: int | None) -> tuple[Finding, str]:
+    """What can be said of a rank that ended without an error: where the error has to be."""
+    ended = f" (exit code {code})" if code is not None else ""
+    finding = Finding(
+        "distributed.failed",
+        "error",
+        f"this rank of a server on several hosts ended without an error of its own{ended}",
+        field="nodes",
+        fix=f"Read the log of the first rank (at {head}), then those of the others: the first error among them is the"
+        " cause. Without one anywhere, look at dmesg of this host for the OOM killer.",
+    )
+    return finding, (
+        "A rank beside the first has no HTTP server, and ends when the first rank ends or can no longer be reached."
+    )

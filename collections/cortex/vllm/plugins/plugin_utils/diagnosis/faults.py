@@ -117,7 +117,9 @@ def chains(lines: Sequence[Line]) -> list[list[Fault]]:
 
 
 #: What a process says while it goes down is no sign that it survived.
-GOING = re.compile(r"\[shutdown\]|[Ss]hutting down|[Ss]topping|Finished server|Terminating|terminat|Waiting for|clean")
+GOING = re.compile(
+    r"\[shutdown\]|[Ss]hutting down|[Ss]topping|Finished server|Terminating|Killing|terminat|Waiting for|clean"
+)
 _OUTERMOST = re.compile(
     r"File \"[^\"]*/bin/(?:vllm|python\S*)\"|File \"<frozen runpy>\"|File \"<string>\", line 1|in <module>|runpy\.py"
 )
@@ -161,9 +163,13 @@ def _read(
     begin, frames, match = position, [], None
     if TRACEBACK.match(text):
         position += 1
+        stripped = position < len(indexes) and lines[indexes[position]].text.startswith('File "')
         while position < len(indexes):
             text = _GROUP.sub("", lines[indexes[position]].text)
-            if not text.startswith((" ", "\t")) and text and not set(text) <= set("^~ "):
+            if stripped:  # somebody's editor took the indentation off
+                if _EXCEPTION.match(text) or TRACEBACK.match(text) or text.startswith(_CHAIN):
+                    break
+            elif not text.startswith((" ", "\t")) and text and not set(text) <= set("^~ "):
                 break
             frames.append(text.strip())
             position += 1
@@ -172,7 +178,8 @@ def _read(
         match = _HEAD.match(text)
         if match is None:
             return None, position
-    elif not text.startswith((" ", "\t")):
+    elif not text.startswith((" ", "\t")) or _below_frames(lines, indexes, position):
+        text = text.strip()
         match = _EXCEPTION.match(text) or (_HEAD.match(text) if _ends_frames(lines, indexes, position) else None)
         if match is None and (said := _IN_A_WORKER.match(text)):  # the message stands before its traceback
             return _announced(lines, indexes, position + 1, [], said["text"]), position + 1
@@ -195,7 +202,7 @@ def _read(
             kind.rsplit(".", 1)[-1] if "(" not in kind else kind,
             words,
             tuple(own),
-            bool(WRAPPERS.search(text)) and not (kind.endswith("ConnectionResetError") and "requests" in text),
+            _is_wrapper(kind, text, frames),
             at,
             indexes[begin],
             tuple(frames),
@@ -212,6 +219,30 @@ def _ends_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -
     above = [lines[index].text for index in indexes[max(0, position - 4) : position]]
     named = re.match(r"(?:[a-z_]\w*\.)*[A-Z]\w+: ", lines[indexes[position]].text)
     return bool(named and above and above[-1].startswith("    ") and any(text.startswith('  File "') for text in above))
+
+
+#: A lost connection that says something itself: to a store of KV blocks, not to another process of the server.
+_OF_A_STORE = re.compile(r"lmcache/|/kv_transfer/|mooncake|/redis/")
+#: The client of V0's engine closes its sockets when the engine failed, and its loops then say so.
+_AFTERWARDS = re.compile(r"in run_(?:output_handler|heartbeat)_loop")
+
+
+def _is_wrapper(kind: str, text: str, frames: Sequence[str]) -> bool:
+    """Whether an exception says only that something else failed."""
+    if kind.endswith("ConnectionResetError") and ("requests" in text or any(map(_OF_A_STORE.search, frames))):
+        return False
+    return bool(WRAPPERS.search(text)) or (kind.endswith("ZMQError") and any(map(_AFTERWARDS.search, frames)))
+
+
+def _below_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -> bool:
+    """Whether this indented line ends a traceback that is quoted within another text: its frames stand deeper."""
+    text = lines[indexes[position]].text
+    if position == 0 or not _EXCEPTION.match(text.strip()):
+        return False
+    depth = len(text) - len(text.lstrip())
+    above = [lines[index].text for index in indexes[max(0, position - 4) : position]]
+    deeper = all(len(item) - len(item.lstrip()) > depth for item in above[-2:])
+    return deeper and any(item.lstrip().startswith('File "') for item in above)
 
 
 #: V0's workers log the message first (executor/multiproc_worker_utils.py).
@@ -277,7 +308,7 @@ _OF_TRACEBACK = re.compile(r"Traceback|File \"|\s|[\^~]+$|$|Exception Group|The 
 #: What stands above a traceback, and says nothing itself.
 _ANNOUNCES = re.compile(
     r"failed to start|encountered a fatal error|hit an exception|handler failed|Error executing method"
-    r"|died unexpectedly|Exception in worker|(?:is|already) dead|Dumping|exit code|fatal signal|Unhandled error"
+    r"|died unexpectedly|^\d+$|Exception in worker|(?:is|already) dead|Dumping|exit code|fatal signal|Unhandled error"
 )
 
 

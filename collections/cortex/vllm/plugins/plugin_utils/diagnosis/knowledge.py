@@ -22,6 +22,7 @@ A row has
 ``stage``     only when it happened there: weights, profiling, kv-cache, graphs, serving
 ``frames``    a regular expression that a line of the traceback has to match
 ``innermost`` a regular expression for the file of the traceback's last frame, where it was raised
+``given``     a regular expression that another line of the log has to match, too; its groups count as well
 ``within``    an area: a regular expression for any frame. Counts only when no other row knows the exception, and the
               frame nearest to where it was raised decides
 """
@@ -67,6 +68,7 @@ class Rule:
     frames: re.Pattern[str] | None
     innermost: re.Pattern[str] | None
     within: re.Pattern[str] | None
+    given: re.Pattern[str] | None
     concern: str
 
     def fits(self, text: str, fault: Fault | None, stage: str) -> re.Match[str] | None:
@@ -95,6 +97,12 @@ class Verdict:
     evidence: tuple[str, ...]
     index: int
     chain: tuple[Fault, ...] = ()
+    warned: bool = False
+
+    @property
+    def weight(self) -> int:
+        """The rank of its rule; what a process only warned of, and went on, tells less than what ended one."""
+        return min(self.rule.rank, GENERAL) if self.warned else self.rule.rank
 
 
 @lru_cache(maxsize=1)
@@ -119,14 +127,20 @@ def rules() -> tuple[Rule, ...]:
                     re.compile(row["frames"]) if row.get("frames") else None,
                     re.compile(row["innermost"]) if row.get("innermost") else None,
                     re.compile(row["within"]) if row.get("within") else None,
+                    re.compile(row["given"]) if row.get("given") else None,
                     name,
                 )
             )
     return tuple(found)
 
 
-def of_chain(chain: Sequence[Fault], stage: str) -> Verdict | None:
-    """The most telling rule that knows a fault of the chain; its last word is tried first."""
+def of_chain(chain: Sequence[Fault], stage: str, lines: Sequence[Line] = ()) -> Verdict | None:
+    """The most telling rule that knows a fault of the chain; its last word is tried first.
+
+    :param lines: all of the log, for rules that want another line beside
+    """
+    if lines and (beside := _with_another(chain, stage, lines)):
+        return beside
     best: tuple[Rule, re.Match[str], Fault] | None = None
     for fault in reversed(chain):
         known = _known(fault.words, fault.frames, fault.wrapper, stage)
@@ -138,6 +152,20 @@ def of_chain(chain: Sequence[Fault], stage: str) -> Verdict | None:
     rule, match, fault = best
     evidence = fault.lines if len(fault.lines) < 4 else fault.lines[:4]
     return _verdict(rule, match, evidence, fault.index, tuple(chain))
+
+
+def _with_another(chain: Sequence[Fault], stage: str, lines: Sequence[Line]) -> Verdict | None:
+    """What a rule knows of an exception together with another line of the log."""
+    for rule in rules():
+        for fault in reversed(chain) if rule.given else ():
+            match = rule.fits(fault.words, fault, stage)
+            if match is None or rule.given is None:
+                continue
+            for line in lines:
+                if (other := rule.given.search(line.text)) and not NOISE.search(line.text):
+                    evidence = (line.text.strip(), *fault.lines[:3])
+                    return _verdict(rule, match, evidence, fault.index, tuple(chain), other.groupdict())
+    return None
 
 
 def _nearest(chain: Sequence[Fault]) -> tuple[Rule, re.Match[str], Fault] | None:
@@ -161,7 +189,7 @@ def _known(words: str, frames: tuple[str, ...], wrapper: bool, stage: str) -> tu
     fault = Fault("", "", (), wrapper, frames=frames)
     best: tuple[Rule, re.Match[str]] | None = None
     for rule in rules():
-        if rule.where != "error" or rule.within is not None or (best is not None and rule.rank <= best[0].rank):
+        if rule.where != "error" or rule.within or rule.given or (best is not None and rule.rank <= best[0].rank):
             continue
         match = rule.fits(words, fault, stage)
         if match:
@@ -181,7 +209,8 @@ def of_lines(lines: Sequence[Line], begin: int = 0) -> list[Verdict]:
         for rule in wanted:
             match = rule.fits(line.text, None, "")
             if match:
-                found.append(_verdict(rule, match, (line.text.strip(),), index))
+                known = _verdict(rule, match, (line.text.strip(),), index)
+                found.append(dataclasses.replace(known, warned=line.level == "WARNING"))
                 wanted.remove(rule)
                 break
     return found
@@ -192,11 +221,15 @@ def of_text(text: str) -> Verdict | None:
     return of_chain([Fault("engine", text, (text,))], "")
 
 
+#: Libraries warn with words of their own.
+_WARNS = re.compile(r"(?:\S+: )?[Ww](?:arning|ARNING)\b")
+
+
 def of_words(lines: Sequence[Line], begin: int = 0) -> Verdict | None:
     """The first line that says, without being an exception, what a telling rule knows of exceptions."""
     for index, line in enumerate(lines[begin:], begin):
-        if line.level not in {"INFO", "DEBUG", "WARNING"} and not NOISE.search(line.text):
-            text = line.text.strip()
+        text = line.text.strip()
+        if line.level not in {"INFO", "DEBUG", "WARNING"} and not _WARNS.match(text) and not NOISE.search(text):
             known = _known(f"Error: {text}", (), bool(WRAPPERS.search(text)), "")
             if known and known[0].rank == CAUSE:
                 return _verdict(*known, (text,), index)
@@ -205,13 +238,18 @@ def of_words(lines: Sequence[Line], begin: int = 0) -> Verdict | None:
 
 def best(found: Sequence[Verdict]) -> Verdict | None:
     """The most certain, and of those the first in the log."""
-    return max(found, key=lambda verdict: (verdict.rule.rank, -verdict.index), default=None)
+    return max(found, key=lambda verdict: (verdict.weight, not verdict.warned, -verdict.index), default=None)
 
 
 def _verdict(
-    rule: Rule, match: re.Match[str], evidence: Sequence[str], index: int, chain: tuple[Fault, ...] = ()
+    rule: Rule,
+    match: re.Match[str],
+    evidence: Sequence[str],
+    index: int,
+    chain: tuple[Fault, ...] = (),
+    other: Mapping[str, str | None] | None = None,
 ) -> Verdict:
-    values = {key: value or "" for key, value in match.groupdict().items()}
+    values = {key: value or "" for key, value in {**match.groupdict(), **(other or {})}.items()}
     values.update({key: made for key, made in _derived(values).items() if made})
     return Verdict(rule, fill(rule.message, values), fill(rule.fix, values), tuple(evidence), index, chain)
 

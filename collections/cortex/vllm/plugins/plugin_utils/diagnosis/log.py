@@ -37,7 +37,7 @@ _CORE = re.compile(
 _CARRIER = re.compile(r"^[\s|>]*(?:[\[\]\w.:/@|>()+-]+[\s|>]+){1,7}$|^[\s|>]+$")
 _REPEATED = re.compile(r" *\[repeated \d+x across (?:the )?cluster\].*$")
 TRACEBACK = re.compile(r"^(?:Exception Group )?Traceback \(most recent call last\)")
-ARGPARSE = re.compile(r"^[\w./ -]+: error: (?P<text>.+)$")
+ARGPARSE = re.compile(r"^(?!slurmstepd|srun)[\w./ -]+: error: (?P<text>.+)$")
 #: Lines of every healthy log that look like errors or say nothing (recorded with 0.32; sources of 0.6 … 0.33).
 NOISE = re.compile(
     r"Found ulimit of|get_mempolicy|set_mempolicy|numa_\w+ failed|Triton is not|libtcmalloc|libiomp|FutureWarning"
@@ -45,7 +45,7 @@ NOISE = re.compile(
     r"|For further information visit|DeprecationWarning|Error saving model info cache|UserWarning"
     r"|leaked (?:semaphore|shared_memory)|destroy_process_group\(\) was not called|ImportWarning|SyntaxWarning"
     r"|NVLink detection failed|NCCL INFO|Error ignored in is_in_the_same_node"
-    r"|Error retrieving (?:file list|safetensors)"
+    r"|Error retrieving (?:file list|safetensors)|sending unauthenticated requests to the HF Hub"
 )
 #: A start of the server says this once (vllm/entrypoints: api_server.py, utils.py, api_utils.py).
 #: Beside the logo; NCCL and others end lines with a version, too.

@@ -29,7 +29,7 @@ HEALTHY, FAILED, LOADING, STOPPED, UNKNOWN = "healthy", "failed", "loading", "st
 _DEAD = re.compile(
     r"EngineDeadError|encountered a fatal error|output_handler failed|died unexpectedly|Background loop has errored"
     r"|Engine loop is dead|Engine core proc\S* .*died|MQEngineDeadError|Engine iteration timed out"
-    r"|terminate called after throwing|Fatal Python error|core dumped"
+    r"|Got fatal signal from worker|terminate called after throwing|Fatal Python error|core dumped"
 )
 _ENDED = re.compile(r"Finished server process|Application shutdown complete|^(?:INFO: +)?Shutting down\b")
 #: Somebody told it to end (entrypoints/launcher.py; uvicorn; shells).
@@ -38,6 +38,10 @@ _STOPPED = re.compile(
     r"|[Rr]eceived (?:signal|SIG)\s?(?:TERM|INT|2|15)"
     r"|Gracefully stopping|^KeyboardInterrupt|Shutdown initiated"
 )
+#: What a program writes that was interrupted.
+_INTERRUPT = re.compile(r"KeyboardInterrupt|SystemExit|CancelledError|terminated$")
+#: A rank beside the first one of a server on several hosts (entrypoints/cli/serve.py run_headless).
+_HEADLESS = re.compile(r"headless (?:mode|multiproc executor),? with head node address (?P<head>[^\s,]+?)[.,]?(?:\s|$)")
 #: A start is over although no exception was seen to leave the program.
 _OVER = re.compile(
     r"EngineCore failed to start|WorkerProc failed to start|Application startup failed\. Exiting|Engine process failed"
@@ -106,7 +110,7 @@ class Start:
     """One start of a server: its lines, and how it ended."""
 
     def __init__(self, lines: list[reading.Line], how: exits.Exit | None) -> None:
-        self.lines, self.how = lines, how
+        self.lines, self.how = lines, how or exits.told([line.text for line in lines[-exits.LAST :]])
         ready = next((index for index, line in enumerate(lines) if reading.READY.search(line.text)), None)
         if ready is None and not any(line.text.startswith("Traceback") and not line.level for line in lines[:3]):
             # Only the end of a long log: requests were answered.
@@ -117,9 +121,14 @@ class Start:
         joined = ready is not None and any(_DEAD.search(line.text) and line.level == "ERROR" for line in lines[:ready])
         self.since = 0 if ready is None or joined else ready
         after = lines[self.since :]
-        self.dead = any(_DEAD.search(line.text) and line.level != "INFO" for line in after)
+        died = next((at for at, line in enumerate(after) if _DEAD.search(line.text) and line.level != "INFO"), None)
+        told = next((at for at, line in enumerate(after) if _STOPPED.search(line.text)), None)
+        # An engine that was told to end is gone afterwards, and the server says so: that is no death.
+        self.stopped = told is not None and (died is None or told < died)
+        self.dead = died is not None and not self.stopped
         self.ended = any(_ENDED.search(line.text) for line in after)
-        self.stopped = any(_STOPPED.search(line.text) for line in after) and not self.dead
+        if died is None and _told_quietly([line.text for line in after]) and (self.how is None or not self.how.code):
+            self.stopped = True
 
     def verdict(self) -> Diagnosis:
         """What this start came to."""
@@ -146,6 +155,8 @@ class Start:
             known = exits.explain(self.how, self.ready is not None, self.stopped)
             if known and (self.how.code == 0 or not unknown):
                 return self._failed(*known)
+        elif self._interrupted() and (known := exits.explain(exits.Exit(143), False, True)):
+            return self._failed(*known)
         if self.ready is not None and not unknown:
             died = exits.explain(exits.Exit(0), True, False)
             if died:
@@ -207,12 +218,23 @@ class Start:
         return ended or ([] if self.ready is not None else kept)
 
     def _cause(self) -> knowledge.Verdict | None:
-        found = [knowledge.of_chain(chain, self._stage(chain)) for chain in self._relevant()]
+        found = [knowledge.of_chain(chain, self._stage(chain), self.lines) for chain in self._relevant()]
         known = [item for item in found if item is not None] + knowledge.of_lines(self.lines, self.since)
         best = knowledge.best(known)
         if best is None or best.rule.rank == knowledge.CONSEQUENCE:
             return knowledge.of_words(self.lines, self.since) or best if not self._own() else best
         return best
+
+    def _interrupted(self) -> bool:
+        """Whether it was told to end before it was ready, and nothing but that is in its log."""
+        seen = [fault for chain in self._relevant() for fault in chain]
+        return (
+            self.ready is None
+            and self.stopped
+            and (not seen or _INTERRUPT.search(seen[0].words) is not None)
+            and all(fault.wrapper or _INTERRUPT.search(fault.words) for fault in seen)
+            and not any(_OVER.search(line.text) for line in self.lines)
+        )
 
     def _unknown_chain(self) -> list[faults.Fault]:
         """The first chain that says something of its own and that no rule knows."""
@@ -222,7 +244,7 @@ class Start:
             # Some processes log an exception's words first, and its traceback after them.
             own = [fault for fault in chain if not fault.wrapper]
             true = [fault for fault in own if fault.frames or (fault.kind, fault.text) not in framed]
-            if true and knowledge.of_chain(chain, self._stage(chain)) is None:
+            if true and knowledge.of_chain(chain, self._stage(chain), self.lines) is None:
                 return true
         return []
 
@@ -267,6 +289,8 @@ class Start:
 
     def _unknown(self, chain: Sequence[faults.Fault]) -> tuple[Finding, str]:
         code = self.how.code if self.how else None
+        if not chain and (found := next((item for line in self.lines if (item := _HEADLESS.search(line.text))), None)):
+            return exits.silent_rank(found["head"], code)
         what = f": {chain[-1].kind}: {chain[-1].text}"[:WIDEST] if chain else ""
         ended = f" (exit code {code})" if code is not None else ""
         begun = "the server ended" if self.ready is not None else "the start failed"
@@ -346,6 +370,13 @@ _MARKS = (
     ("graphs", re.compile(r"Capturing (?:CUDA|cudagraphs|the model)|Capturing")),
     ("serving", re.compile(r"Application startup complete")),
 )  # fmt: skip
+
+
+def _told_quietly(texts: Sequence[str]) -> bool:
+    """Whether vLLM's handler of SIGTERM ended it: uvicorn's last word, which an engine's death leads to, is missing."""
+    begun = any(re.match(r"(?:INFO: +)?Shutting down$", text) for text in texts)
+    complete = any("Application shutdown complete" in text for text in texts)
+    return begun and complete and not any("Finished server process" in text for text in texts)
 
 
 def _weaker(cause: knowledge.Verdict, unknown: Sequence[faults.Fault]) -> bool:

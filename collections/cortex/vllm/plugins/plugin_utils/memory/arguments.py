@@ -64,6 +64,10 @@ class Gpu:
         return self.memory >= 70 * GIB
 
     @property
+    def amd(self) -> bool:
+        return re.search(r"radeon|instinct|amd|gfx\d|\bmi\d{3}", self.name.lower()) is not None
+
+    @property
     def context(self) -> int:
         """What the process' own CUDA context takes of the free memory before vLLM looks: 527 MiB measured on an H200,
         0.1 GiB logged on a T4, a little less than half a GiB on an RTX 4090 and an A100."""
@@ -93,6 +97,7 @@ class Settings:
     pooling: bool
     hybrid: bool
     cpu: bool
+    rocm: bool = False
     given: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -184,7 +189,7 @@ def settle(
         quantization=str(given["quantization"]) if given.get("quantization") else None, pooling=pooling,
         hybrid=v1 and key >= ((0, 10), 0, 0) and not true(given.get("disable_hybrid_kv_cache_manager"))
         and not given.get("kv_transfer_config"),
-        cpu=cpu, given=given,
+        cpu=cpu, rocm=gpu.amd, given=given,
     )  # fmt: skip
 
 
@@ -241,7 +246,9 @@ def _batch(
     name = gpu.name.lower()
     if "a100" in name and gpu.large:
         kind = "A100-SXM4-80GB"
-    elif not gpu.large or "gb10" in name:  # A100 and GB10 are named in the source: large, and slower with large batches
+    elif not gpu.large or "gb10" in name or "radeon" in name:
+        # A100 and GB10 are named in the source: large, and slower with large batches. Two starts on a Radeon with
+        # 80 GiB of the processor's memory had these numbers too.
         kind = "L4"
     elif "h100" in name or "h200" in name:
         kind = "H100"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Finding
-from . import arguments, draft, kv_cache, overhead, quantization, shape, state_space, weights
+from . import arguments, cards, draft, kv_cache, overhead, padding, quantization, shape, state_space, vision, weights
 from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle, true
 from .overhead import Range
 
@@ -99,6 +99,8 @@ def estimate(question: Question) -> Estimate:
             result.shape, _arguments(question, result), question.version, question.gpu or Gpu(),
             question.environment, question.cpu,
         )  # fmt: skip
+        if not vision.wanted(result.shape, result.settings):
+            result.shape = dataclasses.replace(result.shape, vision=None)
         _weights(result)
         _sizes(result)
     except BadValue as problem:
@@ -179,6 +181,7 @@ def _weights(result: Estimate) -> None:
     how = quantization.encoding(
         settings.quantization, flat, 2 if settings.dtype != "float32" else 4, model.having()
     )  # fmt: skip
+    how = _padded(how, question, model, settings)
     head = not settings.pooling
     mode = settings.given.get("mm_encoder_tp_mode")
     if settings.given.get("enable_multimodal_encoder_data_parallel"):  # its name up to 0.12
@@ -208,8 +211,22 @@ def _weights(result: Estimate) -> None:
     total = found.total + extra
     result.weights = Range(total, total - found.spread, total + found.spread + 0.05 * GIB)
     result.confidence = "high" if question.weights_bytes or not how.quantized else "medium"
-    if found.tower or model.vision is not None or extra or how.pads:
+    if found.tower or model.vision is not None or extra or how.mxfp4:
         result.confidence = "medium"
+
+
+def _padded(
+    how: quantization.Encoding, question: Question, model: shape.Shape, settings: Settings
+) -> quantization.Encoding:
+    """The encoding with the padding of the kernels that this GPU takes."""
+    gpu = question.gpu or Gpu()
+    card = cards.find(gpu.name) if gpu.capability is None else None
+    capability = card.capability if card else gpu.capability
+    if how.mxfp4:
+        return dataclasses.replace(how, pads=padding.mxfp4(settings, capability, question.environment))
+    if how.of("experts") == quantization.NVFP4:
+        return dataclasses.replace(how, pads=padding.nvfp4(capability, 2 if "plain" in model.traits else 3))
+    return how
 
 
 def _draft(result: Estimate, how: quantization.Encoding) -> float:
@@ -241,8 +258,9 @@ def _sizes(result: Estimate) -> None:
     elif gpu.memory and result.weights and result.activation and result.non_torch and result.graphs:
         result.budget = math.ceil(gpu.memory * settings.utilization)
         parts = [result.weights, result.activation, result.non_torch]
-        if overhead.graphs_subtracted(model, settings, environment):
-            parts.append(result.graphs)
+        reserved = overhead.graphs_reserved(model, settings, result.graphs, environment)
+        if reserved is not None:
+            parts.append(reserved)
         # Bounds add as independent errors do: all at their worst at once is not what is seen.
         value = result.budget - sum(part.value for part in parts)
         worse = math.sqrt(sum((part.high - part.value) ** 2 for part in parts))

@@ -107,10 +107,11 @@ def token_bytes(shape: Shape, settings: Settings, kind: str = "") -> float:
         shape = dataclasses.replace(shape, kv_heads=shape.wide_heads, head_dim=shape.wide_dim)
     element = element_bytes(settings, shape.config)
     if shape.latent and settings.v1:
+        # The indexer's entry is in FP8 with a scale; all layers share a block number, so each takes its part.
+        index = (int(shape.config.get("index_head_dim") or 0) + 4) * shape.indexed / shape.layers
         if settings.cache_dtype == "fp8_ds_mla":
-            return 656.0  # 512 latent in FP8, 4 scales, 64 rotary in 16 bits (flashmla)
-        index = int(shape.config.get("index_head_dim") or 0)
-        return shape.latent * element + (index + 4 if index else 0)
+            return 656.0 + index  # 512 latent in FP8, 4 scales, 64 rotary in 16 bits (flashmla)
+        return shape.latent * element + index
     if shape.latent and settings.key >= ((0, 7), 0, 0):
         # V0 aligned each entry to 256 bytes (vllm/worker/cache_engine.py of 0.7): 576 → 640 in 16 bits.
         return math.ceil(shape.latent * element / 256) * 256.0

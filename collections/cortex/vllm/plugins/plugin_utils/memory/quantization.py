@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import modules
+from .padding import MARLIN, Padding
 
 _GROUPED = {"awq", "gptq", "auto_awq", "auto_gptq", "moe_wna16", "gptq_bitblas", "hqq", "inc", "auto-round"}
 _ONE_BYTE = {
     "fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt", "modelopt_mxfp8", "mxfp8", "online", "fp8_per_tensor",
     "fp8_per_channel", "fp8_per_block", "int8_per_channel_weight_only", "deepseek_v4_fp8",
 }  # fmt: skip
+#: Bytes of a weight: four bits, and a scale of a byte for 32 of them, or 16.
+MXFP4, NVFP4 = 0.5 + 1 / 32, 0.5 + 1 / 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Encoding:
 
     :ivar linear: bytes of a weight of a linear layer; None: the method's size is not known from its name
     :ivar experts: bytes of a weight of an expert
-    :ivar pads: experts' sizes are padded for the MXFP4 kernels
+    :ivar pads: how experts' sizes are rounded up for their kernels
     :ivar parts: bytes of a weight for each part of a layer (``modules.PARTS``) where they differ
     :ivar assumed: what was taken for granted, in words
     """
@@ -39,7 +42,7 @@ class Encoding:
     method: str
     linear: float | None
     experts: float | None
-    pads: bool = False
+    pads: Padding = Padding()
     parts: Mapping[str, float] = field(default_factory=dict)
     assumed: str = ""
 
@@ -51,7 +54,11 @@ class Encoding:
     @property
     def repacks(self) -> bool:
         """Whether its kernels lay weights out anew, with room for it."""
-        return self.quantized and not self.pads and self.linear is not None and self.linear < 1
+        return self.quantized and not self.mxfp4 and self.linear is not None and self.linear < 1
+
+    @property
+    def mxfp4(self) -> bool:
+        return "mxfp4" in self.method and self.experts == MXFP4
 
     @property
     def quantized(self) -> bool:
@@ -79,7 +86,7 @@ def encoding(
         return plain(dtype_bytes)
     size = _size(method, own)
     if method in {"mxfp4", "gpt_oss_mxfp4"}:
-        return Encoding(method, float(dtype_bytes), 0.5 + 1 / 32, pads=True)
+        return Encoding(method, float(dtype_bytes), MXFP4, pads=MARLIN)
     if method == "experts_int8":
         return Encoding(method, float(dtype_bytes), 1.0)
     parts = modules.sizes(own, size, layers or {}, _weights)
@@ -98,11 +105,11 @@ def _size(method: str, own: Mapping[str, Any]) -> float | None:
         # Blocks of 64 weights with one scale, itself kept in 8 bits with a float for 256 of them (compress_statistics).
         return 1.0 if own.get("load_in_8bit") else 0.5 + 1 / 64 + 4 / (64 * 256)
     if method in {"modelopt_fp4", "nvfp4", "nvfp4_per_token", "petit_nvfp4"}:
-        return 0.5 + 1 / 16
+        return NVFP4
     if method in {"compressed-tensors", "compressed_tensors"}:
         return _compressed(own)
     if method == "modelopt" and "FP4" in str(own.get("quant_algo") or ""):
-        return 0.5 + 1 / 16
+        return NVFP4
     return 1.0 if method in _ONE_BYTE else None
 
 
@@ -118,7 +125,7 @@ def _weights(weights: Mapping[str, Any]) -> float:
     """Bytes of a weight by a group's ``weights``."""
     bits, size = int(weights.get("num_bits") or 8), int(weights.get("group_size") or 0)
     if bits == 4 and str(weights.get("type")) == "float":
-        return 0.5 + 1 / 16
+        return NVFP4
     return grouped(bits, size) if bits < 8 else 1.0
 
 

@@ -111,6 +111,23 @@ class Shape:
     def dtype_bytes(self) -> int:
         return DTYPE_BYTES.get(self.dtype, 2)
 
+    @property
+    def indexed(self) -> int:
+        """Layers with an indexer of sparse attention of their own; others take what the last one chose.
+
+        vllm/model_executor/models/deepseek_v2.py ``skip_topk`` since 0.21.
+        """
+        flat = self.config
+        if not flat.get("index_head_dim"):
+            return 0
+        pattern = flat.get("index_topk_pattern")
+        if pattern:
+            return sum(mark != "S" for mark in list(pattern)[: self.layers]) + max(0, self.layers - len(pattern))
+        step = max(1, int(flat.get("index_topk_freq") or 1))
+        late = flat.get("index_skip_topk_offset")
+        late = 2 if late is None else int(late)
+        return sum(max(number - late + 1, 0) % step == 0 for number in range(self.layers))
+
     def having(self) -> dict[str, int]:
         """How many layers have each part (``modules.PARTS``)."""
         recurrent = self.kinds.count("linear")

@@ -13,8 +13,10 @@ Sources: configuration_*.py of transformers; vllm/model_executor/models/ of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from .arguments import Settings, true
 from .quantization import Encoding
 from .shape import Shape
 
@@ -41,11 +43,13 @@ FAMILIES: dict[str, dict[str, int]] = {
 }
 #: Towers that transformers' own modules make are on every rank, whole (vllm/model_executor/models/gemma4_mm.py).
 WHOLE = frozenset({"Gemma4"})
-#: Share of what tensor parallel saves that three starts had above their cut tower.
-SEEN = 0.2
 #: Vectors of the tower's width that are live at its peak, for each patch: queries and keys that are rotated or
 #: normalized in 32 bits (59 KB a patch were logged for Qwen3's tower), and where neither is done (15 KB for SigLIP).
 ROTATED, STILL = 18, 6
+#: The same for Qwen's towers since 0.13, which rotate in 16 bits: their MLP is the widest place then.
+SLIM = 3
+#: Frames of the video that Qwen2-VL and Qwen2.5-VL are profiled with, two to a group; Qwen3-VL's is an image's size.
+FRAMES, FRAMES_BEFORE = 14, 16
 _NAMES = {
     "depth": ("depth", "num_hidden_layers", "vt_num_hidden_layers"),
     "width": ("embed_dim", "hidden_size", "vt_hidden_size"),
@@ -83,8 +87,7 @@ def weights(shape: Shape, tensor: int, element: int, how: Encoding) -> tuple[flo
     """Bytes of the tower on one rank, and how much that may be off.
 
     Towers stay in 16 bits in quantized checkpoints. With tensor parallel the sources cut all matrices, attention only
-    when its heads can be shared out evenly; logs show about a fifth of what is cut beside that, and the range spans
-    up to a tower that is repeated (``mm_encoder_tp_mode: data``).
+    when its heads can be shared out evenly, Qwen's mergers too; the range spans up to a tower that is repeated.
     """
     sizes = tower(shape)
     if sizes is None:
@@ -98,7 +101,11 @@ def weights(shape: Shape, tensor: int, element: int, how: Encoding) -> tuple[flo
     projector = sizes.get("mergers", 1) * (joined * joined * (sizes["merge"] > 1) + joined * shape.hidden)
     if sizes["merge"] == 1:
         projector += shape.hidden * shape.hidden
-    rest = width * 14 * 14 * 3 * 2 + 2304.0 * width + projector
+    rest = width * 14 * 14 * 3 * 2 + 2304.0 * width
+    if shape.family.startswith("Qwen"):
+        mlp += projector
+    else:
+        rest += projector
     whole = (attention + mlp + rest) * element
     if tensor == 1:
         return whole, whole * 0.05
@@ -109,22 +116,56 @@ def weights(shape: Shape, tensor: int, element: int, how: Encoding) -> tuple[flo
         return whole, whole * 0.05
     if repeated:  # heads that cannot be shared out: only the MLP is cut
         return least, (whole - least) / 4
-    return least + SEEN * (whole - least), (whole - least) / 2
+    return least, (whole - least) / 2
 
 
-def activation(shape: Shape, tokens: int, rows: int, tensor: int, limits: Any = None) -> float:
-    """Bytes at the peak of profiling the encoder with as many of the largest images as one batch may hold.
+def wanted(shape: Shape, settings: Settings) -> bool:
+    """Whether the tower is loaded: not where every kind of input is limited to none.
+
+    vllm/model_executor/models/ of the families since 0.10 (``get_limit_per_prompt``), ``language_model_only`` since.
+    """
+    limits = settings.given.get("limit_mm_per_prompt")
+    if true(settings.given.get("language_model_only")):
+        return False
+    if not isinstance(limits, Mapping) or settings.key < ((0, 10), 0, 0):
+        return True
+    moving = shape.family.startswith(("Qwen", "Intern", "Gemma4", "Kimi"))
+    return not (_limit(limits, "image") == 0 and (_limit(limits, "video") == 0 or not moving))
+
+
+def _limit(limits: Any, kind: str) -> int | None:
+    """How many items of a kind a prompt may have; a mapping may say their sizes too."""
+    value = limits.get(kind) if isinstance(limits, Mapping) else None
+    value = value.get("count") if isinstance(value, Mapping) else value
+    return value if isinstance(value, int) else None
+
+
+def activation(shape: Shape, settings: Settings) -> float:
+    """Bytes at the peak of profiling the encoder with as many of the largest items as one batch may hold.
 
     vllm/v1/worker/gpu_model_runner.py profile_run: a batch of dummy items of the modality with the most tokens.
     """
     sizes = tower(shape)
-    limit = limits.get("image") if isinstance(limits, dict) else None
-    if not sizes or limit == 0:
+    if not sizes or true(settings.given.get("skip_mm_profiling")):
         return 0.0
-    images = max(1, min(tokens // sizes["tokens"], rows * (limit if isinstance(limit, int) else 1)))
-    patches = images * sizes["tokens"] * sizes["merge"]
+    limits = settings.given.get("limit_mm_per_prompt")
+    image, video = _limit(limits, "image"), _limit(limits, "video")
+    each = sizes["tokens"] if image != 0 else 0
+    if shape.family in {"Qwen2VL", "Qwen2_5_VL"} and video != 0 and settings.v1:
+        # models/qwen2_vl.py get_num_frames_with_most_features: as many frames as max_model_len has room for.
+        frames = FRAMES if settings.key >= ((0, 11), 0, 0) else FRAMES_BEFORE
+        each = max(each, sizes["tokens"] * max(1, min(frames // 2, settings.max_len // sizes["tokens"])))
+    if not each:
+        return 0.0
+    items = max(1, min(settings.batched // each, settings.max_seqs * (image or 1)))
+    tokens = items * each
+    patches = tokens * sizes["merge"]
     width, mlp = sizes["width"], sizes["mlp"]
     pixels = patches * 14 * 14 * 3 * 2 * 2.0
-    outputs = images * sizes["tokens"] * shape.hidden * sizes.get("mergers", 1) * 2 * 2.0
-    live = ROTATED if shape.family.startswith(("Qwen", "DotsOCR", "Kimi", "InternVL")) else STILL
-    return patches * (2 * mlp / tensor + live * width) * 2.0 + pixels + outputs
+    outputs = tokens * shape.hidden * sizes.get("mergers", 1) * 2 * 2.0
+    live, matrices = STILL, 2
+    if shape.family.startswith("Qwen") and settings.key >= ((0, 13), 0, 0):
+        live, matrices = SLIM, sizes["matrices"]
+    elif shape.family.startswith(("Qwen", "DotsOCR", "Kimi", "InternVL")):
+        live = ROTATED
+    return patches * (matrices * mlp / settings.tensor + live * width) * 2.0 + pixels + outputs

@@ -9,7 +9,7 @@
 
 Counted as vLLM lays them out: linear layers, embedding and head are cut by tensor parallel, norms and routers are on
 every rank, KV heads are repeated when there are fewer than ranks (vllm/model_executor/layers/linear.py
-QKVParallelLinear), the cache of rotary positions is on every rank (rotary_embedding/base.py).
+QKVParallelLinear), tables of rotary positions are on every rank (``rotary``).
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import state_space, vision
+from . import rotary, state_space, vision
 from .arguments import integer
+from .padding import Padding
 from .quantization import Encoding, plain
 from .shape import Shape
 
 #: What logs show above the parameters: 0 to 0.5 % (median 0.3 %) in 16 and 8 bits, more with kernels that repack.
-PLAIN, QUANTIZED = 1.002, 1.006
+PLAIN, QUANTIZED = 1.001, 1.006
 #: Parts that stay as they are: norms, and routers of experts.
 _KEPT = frozenset({"norm", "router"})
 #: Buffers of every model (input ids, sampling state).
@@ -68,9 +69,9 @@ def per_gpu(shape: Shape, how: Encoding, tensor: int = 1, pipeline: int = 1, hea
         ends += (words + shape.hidden) * shape.narrow * shape.layers / tensor * element
     if "learned" in shape.traits:
         ends += (shape.positions or 2048) * shape.hidden * element
-    rotary = 0 if shape.traits & {"learned", "alibi", "mamba"} else (shape.positions or 32768) * _rotary(shape) * 2
+    tables = 0.0 if shape.traits & {"learned", "alibi", "mamba"} else rotary.tables(shape)
     tower, spread = vision.weights(shape, tensor, element, how)
-    total = (layers + ends + tower) * (QUANTIZED if how.repacks else PLAIN) + rotary + BUFFERS
+    total = (layers + ends + tower) * (QUANTIZED if how.repacks else PLAIN) + tables + BUFFERS
     return Weights(total, tower, spread + total * (0.01 if not how.quantized else 0.02))
 
 
@@ -98,15 +99,16 @@ def from_checkpoint(
     if wanted is None:
         rough = size / tensor / pipeline
         return Weights(rough, 0.0, rough * 0.08)
-    whole = [per_gpu(shape, item) for item in (how, plain(2))]
+    filed = dataclasses.replace(how, pads=Padding())  # kernels' padding is not in the file
+    whole = [per_gpu(shape, item) for item in (filed, plain(2))]
     totals = [item.total for item in whole if item is not None]
-    totals += [total + extra for total in totals[:1] for extra in _not_loaded(shape, how)]
+    totals += [total + extra for total in totals[:1] for extra in _not_loaded(shape, filed)]
     nearest = min(totals, key=lambda total: abs(math.log(max(size, 1) / total)))
     ratio = size / nearest
     if not 0.8 < ratio < 1.6:  # the file is not what the configuration describes: trust the file
         rough = size / tensor / pipeline
         return Weights(rough, 0.0, rough * 0.15)
-    if how.pads:  # the kernels' padding is not in the file
+    if how.mxfp4:  # such checkpoints bring other copies of the weights
         ratio = 1.0
     return Weights(wanted.total * ratio, wanted.tower * ratio, wanted.total * 0.01)
 
@@ -122,18 +124,11 @@ def _not_loaded(shape: Shape, how: Encoding) -> list[float]:
     return [number * (blocks(one, item, 1) or 0.0) + number * 4.0 * shape.hidden**2 for item in (how, plain(2))]
 
 
-def _rotary(shape: Shape) -> int:
-    flat = shape.config
-    width = int(flat.get("qk_rope_head_dim") or shape.head_dim)
-    partial = flat.get("partial_rotary_factor")
-    return int(width * (partial if isinstance(partial, (int, float)) else 1))
-
-
 def parts(shape: Shape, how: Encoding, tensor: int) -> dict[str, float]:
     """Parameters of all layers on one rank, by the part of a layer that they are (``modules.PARTS``, ``_KEPT``)."""
     found: dict[str, float] = {}
     if "mamba" in shape.traits:
-        return _mamba_parts(shape, tensor)
+        return _mamba_parts(shape, how, tensor)
     recurrent = shape.kinds.count("linear")
     wide = shape.kinds.count("full") if shape.wide_heads else 0
     without = shape.kinds.count("shared") if "searched" in shape.traits else 0
@@ -144,7 +139,7 @@ def parts(shape: Shape, how: Encoding, tensor: int) -> dict[str, float]:
         ), tensor) * wide  # fmt: skip
     found["norm"] = 2.0 * shape.hidden * shape.layers
     if shape.latent:
-        found["latent"] = _latent_replicated(shape) * shape.layers
+        found["latent"] = _latent_replicated(shape) * shape.layers + _indexer(shape) * shape.indexed
     if recurrent:
         found["recurrent"] = _linear_attention(shape.config, shape.hidden) / tensor * recurrent
     matrices = 2 if "plain" in shape.traits else 3
@@ -159,14 +154,10 @@ def parts(shape: Shape, how: Encoding, tensor: int) -> dict[str, float]:
     if not shape.experts:
         return found
     sparse = shape.layers - shape.dense_layers
-    width, hidden = shape.expert_width / tensor, float(shape.hidden)
-    if how.pads:
-        # Marlin and Triton kernels for MXFP4 want the width in steps of 128 and the hidden size in steps of 256
-        # (vllm/model_executor/layers/quantization/mxfp4.py).
-        width, hidden = math.ceil(width / 128) * 128.0, math.ceil(hidden / 256) * 256.0
     found["shared"] = each * shape.shared_width * sparse
     found["router"] = shape.hidden * shape.experts * sparse
-    found["experts"] = 3 * hidden * width * shape.experts * sparse / _shared_by(shape)
+    one = how.pads.weights(shape.hidden, shape.expert_width / tensor, 3, how.of("experts"))
+    found["experts"] = one * shape.experts * sparse / _shared_by(shape)
     return found
 
 
@@ -198,7 +189,7 @@ def absorbed_before(shape: Shape, how: Encoding, tensor: int) -> float:
     return (products + query * heads * int(flat.get("qk_rope_head_dim") or 64) * 2.0) * shape.layers
 
 
-def _mamba_parts(shape: Shape, tensor: int) -> dict[str, float]:
+def _mamba_parts(shape: Shape, how: Encoding, tensor: int) -> dict[str, float]:
     """The same for models with Mamba layers, whose layers differ in what they have."""
     found: dict[str, float] = {}
     flat = shape.config
@@ -218,8 +209,8 @@ def _mamba_parts(shape: Shape, tensor: int) -> dict[str, float]:
     found["router"] = float(shape.hidden * shape.experts * sparse)
     inner = int(flat.get("moe_latent_size") or 0)  # experts on a narrower vector, its projections on every rank
     found["latent"] = 2.0 * shape.hidden * inner * sparse
-    found["experts"] = matrices * (inner or shape.hidden) / tensor * shape.expert_width * shape.experts * sparse
-    found["experts"] /= _shared_by(shape)
+    one = how.pads.weights(inner or shape.hidden, shape.expert_width / tensor, matrices, how.of("experts"))
+    found["experts"] = one * shape.experts * sparse / _shared_by(shape)
     return found
 
 
@@ -243,10 +234,15 @@ def _attention(shape: Shape, tensor: int) -> float:
 
 
 def _latent_replicated(shape: Shape) -> float:
-    """MLA's down projections and the indexer of sparse attention are on every rank (models/deepseek_v2.py)."""
+    """MLA's down projections are on every rank (models/deepseek_v2.py)."""
+    return shape.hidden * (int(shape.config.get("q_lora_rank") or 0) + shape.latent)
+
+
+def _indexer(shape: Shape) -> int:
+    """The indexer of sparse attention, on every rank too (the same, ``Indexer``)."""
     query, index = int(shape.config.get("q_lora_rank") or 0), int(shape.config.get("index_head_dim") or 0)
-    heads = int(shape.config.get("index_n_heads") or 0) if index else 0
-    return shape.hidden * (query + shape.latent + index + heads) + query * heads * index
+    heads = int(shape.config.get("index_n_heads") or 0)
+    return shape.hidden * (index + heads) + query * heads * index
 
 
 def _linear_attention(flat: Mapping[str, Any], hidden: int) -> float:

@@ -25,8 +25,9 @@ from typing import Any
 
 from .. import spec
 from ..checks import Host, host_findings
+from ..containers import container_name
 from ..findings import Finding, accepted, errors, ordered
-from ..observation import INACTIVE_STATES, Observation, container_name
+from ..observation import INACTIVE_STATES, Observation
 from .decide import decide, port_findings
 from .groups import groups, ring
 from .holds import Holds, in_force
@@ -155,7 +156,7 @@ def _settle(server: ServerPlan, ready: Prepared, options: Options, result: Plan)
         _ordered(server, None, options, salted=False)
         return
     _ordered(server, order(server, ready, options), options, salted=bool((ready.server.committed or {}).get("salt")))
-    if server.action in {"create", "replace"}:
+    if server.action in {"create", "replace"} or server.mends:
         server.secrets = ready.spec.secret_values()
 
 

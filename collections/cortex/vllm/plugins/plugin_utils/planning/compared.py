@@ -15,6 +15,7 @@ from typing import Any
 
 from ..differences import Difference, Kind, compare, compare_bodies, compare_declarations
 from ..observation import Observation
+from . import intact
 from .orders import expected_policy
 from .prepare import Prepared
 
@@ -46,6 +47,7 @@ class Compared:
 
     :ivar declared: a person changed them; the in-place ones among them are named as the engine names them
     :ivar drift: changed by hand on the host
+    :ivar files: what it mounts and somebody changed, in place where it can be put back
     :ivar rendered: the collection, or what a name stands for, moved; not acted on without a reason
     """
 
@@ -53,10 +55,16 @@ class Compared:
     drift: list[Difference] = dataclasses.field(default_factory=list)
     rendered: list[Difference] = dataclasses.field(default_factory=list)
     body: list[Difference] = dataclasses.field(default_factory=list)
+    files: list[Difference] = dataclasses.field(default_factory=list)
 
     @property
     def all(self) -> list[Difference]:
-        return [*self.declared, *self.drift, *self.rendered]
+        return [*self.declared, *self.drift, *self.files, *self.rendered]
+
+    @property
+    def mendable(self) -> bool:
+        """Whether changed files can be put back as they were."""
+        return bool(self.files) and all(item.kind == "in_place" for item in self.files)
 
     @property
     def classes(self) -> list[str]:
@@ -107,6 +115,7 @@ def compare_all(ready: Prepared, observation: Observation) -> Compared:
             [_on_podman(item) for item in part]
             for part in (result.declared, result.rendered, result.drift, result.body)
         )
+    result.files = intact.damage(ready)
     return result
 
 

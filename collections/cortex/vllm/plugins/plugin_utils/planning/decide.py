@@ -14,9 +14,10 @@ from typing import Any
 
 from ..checks import Server as Subject
 from ..checks import ports
+from ..containers import container_name
 from ..findings import Finding
-from ..observation import Observation, container_name
-from . import wellbeing
+from ..observation import Observation
+from . import intact, wellbeing
 from .compared import Compared, compare_all
 from .holds import Holds
 from .model import Options, ServerPlan
@@ -50,6 +51,7 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
         return plan
     if options.restart:
         _restarted(plan, ready, options)
+        _mend(plan, compared)
     elif ready.state == "absent":
         if container is not None or server.committed:
             plan.action, plan.reason = "remove", "it is declared absent"
@@ -58,6 +60,7 @@ def decide(ready: Prepared, observation: Observation, options: Options, holds: H
             plan.action, plan.reason = "stop", "it is declared stopped"
     else:
         _started(plan, ready, compared, options, code, why)
+        _mend(plan, compared)
         _stray(plan, observation)
     if plan.action == "none":
         _leftover(plan, ready, observation)
@@ -107,12 +110,33 @@ def _started(plan: ServerPlan, ready: Prepared, compared: Compared, options: Opt
         in_place = all(item.kind == "in_place" for item in changes) and container.running
         plan.action = "update" if in_place else "replace"
         plan.reason = _because(changes)
+    elif compared.files and not compared.mendable and _down(plan, code):
+        plan.action, plan.reason = "replace", _because(compared.files)
     elif plan.state == wellbeing.STOPPED:
         plan.action, plan.reason = "start", why
     elif plan.state == wellbeing.LOADING:
         plan.action, plan.reason = "wait", why
+    elif compared.files and _down(plan, code):
+        plan.action, plan.reason = "restart", _because(compared.files)
     elif plan.state == wellbeing.FAILED:
         _unwell(plan, ready, code, why)
+    elif compared.mendable:
+        plan.action, plan.reason = "update", _because(compared.files)
+
+
+def _down(plan: ServerPlan, code: str) -> bool:
+    """Whether nobody loses anything by a new start."""
+    return plan.state == wellbeing.STOPPED or code == "server.crash-loop"
+
+
+def _mend(plan: ServerPlan, compared: Compared) -> None:
+    """Whether changed files are put back with what is done, and what a person must know where they cannot be."""
+    if not compared.files:
+        return
+    plan.mends = compared.mendable and plan.action in {"start", "restart", "update"}
+    runs = plan.state not in {wellbeing.STOPPED, wellbeing.FAILED}
+    if (plan.action == "replace" and runs) or (not compared.mendable and plan.action != "replace"):
+        plan.findings.append(intact.finding(plan.name, compared.files, plan.action))
 
 
 def _changes(compared: Compared, options: Options) -> list[Any]:

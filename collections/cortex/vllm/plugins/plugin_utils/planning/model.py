@@ -88,6 +88,7 @@ class ServerPlan:
     :ivar classes: classes of the differences: ``declared``, ``drift``, ``renderer``, ``resolved``, ``in_place``,
         ``cosmetic``
     :ivar gpus: UUIDs that it has or will have, for the order of starts
+    :ivar mends: whether files that somebody changed are put back on the way
     :ivar fingerprint: by which a saved plan is known to be still the same; None when there is nothing to do
     """
 
@@ -104,6 +105,7 @@ class ServerPlan:
     secrets: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     after: list[str] = dataclasses.field(default_factory=list)
+    mends: bool = False
     fingerprint: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..containers import LABEL_VERSION, container_name
 from ..differences import IN_PLACE, update_body
-from ..observation import LABEL_VERSION, container_name
 from ..spec.server import DRAIN_MARGIN
 from .model import Options, ServerPlan
 from .prepare import Prepared
@@ -78,14 +78,26 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
         )
     if plan.action == "update":
         wanted = [item for item in plan.differences if item.kind == "in_place"]
+        update = update_body(wanted, rendered.body, rendered.verified_restart_policy)
+        body = committed.get("body") or {}
         result.update(
             {
-                "update": update_body(wanted, rendered.body, rendered.verified_restart_policy),
+                "update": update,
                 # The container stays the one that was created: its body, with the limits that it has from now on.
-                "body": updated_body(committed.get("body") or {}, rendered.body),
+                "body": updated_body(body, rendered.body) if update else body,
+                "gpu_locks": [],  # who shares a GPU with it may load for long, and is not in the way
                 "probe": rendered.probe,
                 "verified_restart_policy": rendered.verified_restart_policy,
                 "record": record(ready, options),
+            }
+        )
+    if plan.mends:
+        result.update(
+            {
+                "files": rendered.files,
+                "secret_names": list(rendered.secret_names),
+                "user": rendered.user,
+                "directories": rendered.directories,
             }
         )
     return result

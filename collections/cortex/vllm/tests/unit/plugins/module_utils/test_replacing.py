@@ -174,7 +174,7 @@ class Run:
         self.state = {"committed": {"generation": "old"}, "transaction": None, "history": []}
         self.state_dir, self.server, self.job = str(folder), "chat", "j1"
         self.server_dir, self.kept_name = str(folder / "chat"), "cortex-vllm-chat.kept"
-        self.told = []
+        self.told, self.written = [], None
         (folder / "chat").mkdir()
 
     def write_files(self):

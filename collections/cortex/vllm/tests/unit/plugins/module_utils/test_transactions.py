@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import pytest
 
 from ansible_collections.cortex.vllm.plugins.module_utils import (
     adopting,
     evidence,
+    files,
     gpu_memory,
+    intact,
     journal,
     locks,
     look,
@@ -24,6 +28,9 @@ from ansible_collections.cortex.vllm.plugins.module_utils import (
     state,
     stopping,
     transaction,
+)
+from ansible_collections.cortex.vllm.plugins.module_utils import (
+    job as jobs,
 )
 from ansible_collections.cortex.vllm.plugins.module_utils.connection import EngineError
 from ansible_collections.cortex.vllm.plugins.module_utils.follow import Outcome
@@ -187,6 +194,41 @@ def test_what_was_made_and_never_noted_is_removed_with_its_files(job, tmp_path):
     assert recovery.recover(run) == ("stale", "a container that was never started is removed")
     assert list(engine.containers) == ["a"]
     assert [path.name for path in (tmp_path / "chat" / "generations").iterdir()] == ["g1"]
+
+
+# -- files that somebody changed
+
+
+def test_changed_files_are_put_back_and_the_container_is_not_touched(job, tmp_path):
+    engine = Engine(a={"name": NAME})
+    wanted = [{"path": "launch.sh", "mode": "0555", "content": "exec\n"}]
+    committed = {"container_id": "a", "generation": "g1", "salt": "5a17", "body": {"Image": "i"}, "files": {"x": []}}
+    record = {"salt": "5a17", "declaration": {}}
+    given = {"files": wanted, "secret_names": ["KEY"], "user": {"uid": os.getuid(), "gid": os.getgid()}, "update": {}}
+    run = job(engine, "update", committed, generation="g1", record=record, body={"Image": "i"}, **given)
+    run.secrets = {"KEY": "sk-very-secret"}
+    run.order["expected"] = {"container_id": "a"}
+    run.run(lambda: engine)
+    assert run.told()[-1]["result"] == "ok", run.told()
+    assert {call[0] for call in engine.calls} == {"inspect"}
+    folder = tmp_path / "chat" / "generations" / "g1"
+    assert (folder / "launch.sh").read_text() == "exec\n"
+    kept = run.on_disk()["committed"]
+    assert set(kept["files"]) == {"launch.sh", "secrets/KEY"} and kept["container_id"] == "a"
+    assert intact.look(str(tmp_path), "chat", kept) == []
+    assert "very-secret" not in json.dumps([run.told(), run.on_disk()])
+    shutil.rmtree(str(folder))
+    run.order.update(action="restart")
+    assert run._act() == ("ok", "")
+    assert (folder / "launch.sh").exists() and engine.find("a")["State"]["Running"]
+
+
+def test_a_secret_that_was_not_sent_is_missed_before_anything_is_touched(job):
+    order = {"action": "start", "container_name": NAME, "expected": {"container_id": "a"}, "generation": "g1"}
+    order.update(files=[{"path": "launch.sh", "content": ""}], secret_names=["KEY"])
+    request = {"job": "j", "groups": [["chat"]], "state_dir": "/s", "orders": {"chat": order}}
+    with pytest.raises(files.RequestRefused, match="no value for KEY"):
+        jobs.check(request, {})
 
 
 # -- several jobs

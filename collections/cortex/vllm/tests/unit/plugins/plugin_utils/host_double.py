@@ -124,6 +124,8 @@ class Host:
         self.engine = {"status": "ok", "name": "docker", "version": "20.10.24", "runtimes": ["runc", "nvidia"]}
         self.host = {"time": NOW, "disk": {}, "memory_total": 64 << 30, "selinux": "disabled"}
         self.problems = {}
+        self.damage = {}
+        self.failed_starts = {}
         self.devices = [
             {"index": index, "uuid": uuid, "memory_total": 80 << 30, "mig": [], "mig_mode": "disabled", "processes": []}
             for index, uuid in enumerate(GPUS[:gpus])
@@ -196,6 +198,8 @@ class Host:
             "state": state,
             "state_hash": hashlib.sha256(json.dumps(state).encode()).hexdigest() if state else "",
             "problem": self.problems.get(name),
+            "damage": self.damage.get(name) or [],
+            "failed_starts": self.failed_starts.get(name, 0),
             "lock": {"held": name in self.locked, "pid": 4242 if name in self.locked else None},
             "job": self.jobs.get(name),
             "health": self.health.get(name, health) if state and running else None,

@@ -105,6 +105,8 @@ def test_the_table_is_in_order_and_names_each_type_once():
 
 
 PASCAL = [{**(subject().observation.devices[0]), "compute_capability": "6.1", "name": "NVIDIA GeForce GTX 1080"}]
+VOLTA = [{**PASCAL[0], "compute_capability": "7.0", "name": "Tesla V100-SXM2-16GB"}]
+GB10 = [{**PASCAL[0], "compute_capability": "12.1", "name": "NVIDIA GB10"}]
 
 
 def brings(torch, env=None):
@@ -125,6 +127,9 @@ def brings(torch, env=None):
         ("2.9.1+rocm6.4", {}, "13.0", None, [("image.gpu-architecture", "error")]),
         ("2.9.1+cu128", {}, "13.0", PASCAL, [("image.gpu-architecture", "warning")]),
         ("2.9.1+cu126", {}, "13.0", PASCAL, []),
+        # CUDA 13 compiles for nothing before Turing.
+        ("2.11.0+cu130", {}, "13.0", VOLTA, [("image.gpu-architecture", "warning")]),
+        ("2.11.0+cu130", {}, "13.0", GB10, []),
         ("2.9.1+cu128", {"TORCH_CUDA_ARCH_LIST": "6.1"}, "13.0", PASCAL, []),
         ("2.11.0+cpu", {}, "13.0", [], []),
         ("2.11.0+cu130", {}, "13.0", [], [("image.gpu-architecture", "warning")]),

@@ -102,13 +102,14 @@ def test_rows_are_complete_and_use_only_groups_that_exist(name):
         "frames",
         "innermost",
         "within",
+        "given",
     }
     for row in data["rules"]:
         assert set(row) <= allowed
         for key in ("message", "why", "fix", "source", "releases"):
             assert row[key], row["code"]
         assert row["why"].endswith(".") and row["fix"].endswith("."), row["code"]
-        groups = set(re.compile(row["pattern"]).groupindex) | set(knowledge._WORK)
+        groups = set(re.compile(row["pattern"] + row.get("given", "")).groupindex) | set(knowledge._WORK)
         used = set(re.findall(r"\{(\w+)\}", row["message"] + row["fix"]))
         assert used <= groups, (row["code"], used - groups)
         assert row["releases"] == "any" or re.match(r"0\.\d+", row["releases"]), row["code"]
