@@ -29,16 +29,16 @@ def _folder(server_dir, generation):
 
 
 def _mark(salt, path):
-    """``[digest, mode, uid]`` of a file. The digest is salted: that of a secret must not serve to guess it."""
+    """``[digest, mode, uid, ctime]`` of a file. The digest is salted: that of a secret must not serve to guess it."""
     with open(path, "rb") as stream:
         info = os.fstat(stream.fileno())
         content = stream.read(LARGEST + 1)
     digest = hmac.new(salt.encode("utf-8"), content, hashlib.sha256).hexdigest()
-    return [digest, "{0:04o}".format(stat.S_IMODE(info.st_mode)), info.st_uid]
+    return [digest, "{0:04o}".format(stat.S_IMODE(info.st_mode)), info.st_uid, info.st_ctime_ns]
 
 
 def marks(server_dir, generation, salt):
-    """``{path: [digest, mode, uid]}`` of a generation that was just written: what `look` compares with."""
+    """``{path: [digest, mode, uid, ctime]}`` of a generation that was just written: what `look` compares with."""
     folder, found = _folder(server_dir, generation), {}
     for base, dummy, names in os.walk(folder):
         for name in names:
@@ -81,15 +81,18 @@ def look(state_dir, server, committed):
 
 def _problem(path, salt, mark):
     try:
-        digest, mode, uid = _mark(salt, path)
+        # The kernel sets this time with each change of content, mode or owner, nobody else can: most looks end here.
+        if os.lstat(path).st_ctime_ns == mark[3]:
+            return None
+        digest, mode, uid = _mark(salt, path)[:3]
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
     except OSError:
         return None  # not ours to read: a task without become
     if digest != mark[0]:
         return "edited"
-    if [mode, uid] != mark[1:]:
-        return "mode {0} and owner {1}, written with {2} and {3}".format(mode, uid, *mark[1:])
+    if [mode, uid] != mark[1:3]:
+        return "mode {0} and owner {1}, written with {2} and {3}".format(mode, uid, *mark[1:3])
     return None
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from ..checks import Server as Subject
 from ..checks import ports
+from ..containers import container_name
 from ..findings import Finding
-from ..observation import Observation, container_name
+from ..observation import Observation
 from . import intact, wellbeing
 from .compared import Compared, compare_all
 from .holds import Holds

@@ -128,6 +128,28 @@ def test_directories_that_the_engine_would_miss_are_named(written):
     assert written.problems() == {"cache/abc": "missing", "../locks/starting/GPU-1": "missing"}
 
 
+def test_a_file_that_was_only_touched_or_restored_is_as_it_was(written):
+    """Its time is another one then, and its content decides."""
+    path = written.folder / "launch.sh"
+    os.utime(str(path))
+    assert os.lstat(str(path)).st_ctime_ns != written.committed["files"]["launch.sh"][3]
+    assert written.problems() == {}
+    copy = path.read_bytes()
+    path.unlink()
+    path.write_bytes(copy)
+    path.chmod(0o555)
+    assert written.problems() == {}
+
+
+def test_an_edit_of_the_same_length_and_time_is_noticed(written):
+    path, info = written.folder / "launch.sh", os.stat(str(written.folder / "launch.sh"))
+    path.chmod(0o755)
+    path.write_text('exec "$*"\n')
+    path.chmod(0o555)
+    os.utime(str(path), ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert written.problems() == {GENERATION + "/launch.sh": "edited"}
+
+
 def test_what_an_editor_leaves_beside_a_file_is_nobodys_problem(written):
     written.folder.chmod(0o755)
     (written.folder / "launch.sh~").write_text("x")
