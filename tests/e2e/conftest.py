@@ -16,7 +16,6 @@ import pathlib
 import re
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -203,12 +202,6 @@ class Host:
     def kept(self) -> dict[str, Any]:
         """A copy of the declaration."""
         return copy.deepcopy(self.servers[SERVER])
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the controller and every worker of it."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ import time
 
 import pytest
 
-from .conftest import CONTAINER, SERVER, Host, docker, kill
+from plays import kill
+
+from .conftest import CONTAINER, SERVER, Host, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -14,14 +13,14 @@ import os
 import pathlib
 import random
 import struct
-import subprocess
 import tarfile
 import time
 import uuid
 
-from hands import PREFIX, REPOSITORY
+from hands import PREFIX
 
-PLUGINS = REPOSITORY / "tests" / "fleet" / "plugins"
+import plays
+
 COMMIT, OLDER = "a" * 39 + "1", "b" * 39 + "2"
 
 
@@ -79,66 +78,33 @@ def tree(top):
     }
 
 
-@dataclasses.dataclass
-class Outcome:
-    code: int
-    text: str
-    results: list
-
-    @property
-    def last(self):
-        return self.results[-1]
-
-    def one(self, task):
-        return next(row for row in self.results if row["_task"] == task)
-
-
-class Site:
+class Site(plays.Target):
     """Runs tasks and playbooks of the collection against this machine as host ``here``."""
 
     def __init__(self, folder, connection="local", **variables):
         self.folder, self.connection = pathlib.Path(folder), connection
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory = self.folder / "runs"
         self.state = self.folder / "state"
         self.variables = {"vllm_state_dir": str(self.state), **variables}
-        self.runs = 0
+        self.settings = {"ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp")}
 
-    def command(self, playbook, *arguments):
-        self.runs += 1
-        inventory = self.folder / "hosts.json"
+    def inventory(self):
         here = {
             "ansible_connection": self.connection, "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_host": "127.0.0.1", **self.variables,
         }  # fmt: skip
-        inventory.write_text(json.dumps({"vllm": {"hosts": {"here": here}}}))
-        self.calls, self.told = self.folder / f"calls-{self.runs}", self.folder / f"told-{self.runs}"
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        environment.update(
-            ANSIBLE_CONFIG=str(REPOSITORY / "ansible.cfg"),
-            ANSIBLE_CONNECTION_PLUGINS=str(PLUGINS / "connection"),
-            ANSIBLE_CALLBACK_PLUGINS=str(PLUGINS / "callback"),
-            ANSIBLE_CALLBACKS_ENABLED="results",
-            ANSIBLE_NOCOLOR="1",
-            ANSIBLE_LOCALHOST_WARNING="False",
-            ANSIBLE_LOCAL_TEMP=str(self.folder / "tmp"),
-            FLEET_CALLS=str(self.calls),
-            FLEET_RESULTS=str(self.told),
-            PYTHONDONTWRITEBYTECODE="1",
-        )
-        program = str(REPOSITORY / ".venv" / "bin" / "ansible-playbook")
-        return [program, "-i", str(inventory), str(playbook), *arguments], environment
+        return {"vllm": {"hosts": {"here": here}}}
+
+    def begin(self, playbook, *arguments):
+        self.running = super().begin(playbook, *arguments)
+        return self.running
 
     def play(self, playbook, *arguments, expect=0):
         """Run a playbook to its end; ``expect``: its status."""
-        command, environment = self.command(playbook, *arguments)
-        done = subprocess.run(
-            command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        rows = [json.loads(line) for line in self.told.read_text().splitlines()] if self.told.exists() else []
-        results = [{**row["result"], "_task": row["task"], "_host": row["host"]} for row in rows]
-        assert expect is None or done.returncode == expect, done.stdout
-        return Outcome(done.returncode, done.stdout, results)
+        outcome = super().play(playbook, *arguments)
+        assert expect is None or outcome.code == expect, outcome.text
+        return outcome
 
     def book(self, **tasks):
         """A playbook with these tasks: name of the action to its options."""
@@ -158,23 +124,17 @@ class Site:
 
     def interrupt(self, playbook, when, limit=60):
         """Begin a playbook and kill it as soon as ``when()``."""
-        command, environment = self.command(playbook)
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        running = self.begin(playbook)
         until = time.monotonic() + limit
         while not when():
-            assert process.poll() is None, "it ended before it could be interrupted"
+            assert running.process.poll() is None, "it ended before it could be interrupted"
             assert time.monotonic() < until
             time.sleep(0.02)
-        os.killpg(process.pid, 9)
-        process.wait()
+        running.kill()
 
     def puts(self):
         """Files that crossed the connection in the run under way."""
-        text = self.calls.read_text() if self.calls.exists() else ""
-        return sum(1 for line in text.splitlines() if '"put"' in line)
+        return sum(1 for call in self.running.calls if call["kind"] == "put")
 
 
 class Images:

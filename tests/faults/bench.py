@@ -11,8 +11,6 @@ real engine. Only the transport is missing, so that a hundred faults take minute
 from __future__ import annotations
 
 import copy
-import http.client
-import importlib.util
 import json
 import os
 import pathlib
@@ -24,17 +22,14 @@ import typing as t
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "engine"), str(ROOT / "collections")]
+sys.path[:0] = [str(ROOT / "tests" / "engine"), str(ROOT / "tests" / "lib"), str(ROOT / "collections")]
 
 import hands
 
+import standin_model
 from ansible_collections.cortex.vllm.plugins.plugin_utils import converge, following, spec
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import FindingsError
-
-_SPEC = importlib.util.spec_from_file_location("faults_model", ROOT / "tests" / "standin" / "model.py")
-assert _SPEC is not None and _SPEC.loader is not None
-model = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(model)
+from engines import says_a_token
 
 SERVER = "chat"
 
@@ -99,7 +94,7 @@ class Bench:
         self.port = hands.free_port()
         self.rules: list[dict[str, t.Any]] = []
         self._value = 100
-        model.make(self.model)
+        standin_model.make(self.model)
         self.declared: dict[str, t.Any] = {
             "image": image,
             "pull": "never",
@@ -119,17 +114,9 @@ class Bench:
         found = self.docker.inspect(name or self.container)
         return dict(found) if found else None
 
-    def serves(self, path: str = "/v1/completions") -> bool:
+    def serves(self) -> bool:
         """Whether the server gives a token to its declared name."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("POST", path, json.dumps({"model": self.name, "prompt": "x", "max_tokens": 1}))
-            answer = connection.getresponse()
-            return answer.status == 200 and bool(json.loads(answer.read())["choices"][0]["text"])
-        except (OSError, http.client.HTTPException, ValueError, LookupError):
-            return False
-        finally:
-            connection.close()
+        return says_a_token("127.0.0.1", self.port, self.name)
 
     def wait(self, condition: t.Callable[[], t.Any], seconds: float = 60) -> t.Any:
         until = time.monotonic() + seconds

@@ -12,7 +12,7 @@ import time
 import pytest
 import yaml
 
-from .conftest import docker
+from engines import docker
 
 pytestmark = pytest.mark.engine
 

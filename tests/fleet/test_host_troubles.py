@@ -10,13 +10,12 @@ import concurrent.futures
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 
 import pytest
 
-from .conftest import ROOT, docker
+from engines import docker, made
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -102,8 +101,7 @@ def test_loading_is_no_failure_and_is_followed(fleet):
 def test_older_release_with_its_older_entrypoint(host):
     """0.11.0: the api_server module, no label: a one-off container tells the release; `--model` is what it takes."""
     fleet, server = host
-    done = subprocess.run([ROOT / "tests/standin/build", "0.11.0"], capture_output=True, text=True, check=True)
-    server.declaration["image"] = done.stdout.strip()
+    server.declaration["image"] = made("tests/standin/build", "0.11.0")
     outcome = fleet.converged()
     assert "only its tag says" not in outcome.text
     (known,) = json.loads((server.state_dir / "images.json").read_text(encoding="utf-8")).values()

@@ -11,12 +11,13 @@ import http.client
 import json
 import shutil
 import socket
-import subprocess
 import typing as t
 
 import pytest
 
-from .conftest import ROOT, Fleet, Host, docker, fleet_directory, inspect
+from engines import docker, inspect, made
+
+from .conftest import Fleet, Host, fleet_directory
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -95,8 +96,7 @@ def gpu(body: dict[str, t.Any]) -> None:
 
 
 def image(body: dict[str, t.Any]) -> None:
-    tag = subprocess.run([ROOT / "tests/standin/build", "0.31.0"], capture_output=True, text=True, check=True).stdout
-    body["Image"] = docker("image", "inspect", "-f", "{{.Id}}", tag.strip())
+    body["Image"] = docker("image", "inspect", "-f", "{{.Id}}", made("tests/standin/build", "0.31.0"))
 
 
 def setting(name: str, value: t.Any) -> t.Callable[[dict[str, t.Any]], None]:

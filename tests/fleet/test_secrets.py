@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from .conftest import docker
+from engines import docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

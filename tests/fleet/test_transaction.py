@@ -10,7 +10,6 @@ import datetime
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import time
 
@@ -85,28 +84,6 @@ def test_death_is_reported_within_a_second(fleet):
     assert failed["t"] - died < max(1.0, os.getloadavg()[0])
 
 
-class Controller:
-    """A site play in a process group of its own, to be killed."""
-
-    def __init__(self, fleet) -> None:
-        command, environment, out = fleet.command("site")
-        self.log = (out / "output.txt").open("wb")
-        self.popen = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def kill(self) -> None:
-        """SIGKILL to everything the controller is; what it left on the host goes on."""
-        os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
-        self.log.close()
-
-
 @pytest.mark.parametrize("ending", ["fails", "works"])
 def test_controller_killed_in_the_wait_of_a_replacement(fleet, ending):
     """The job decides alone: no further run, and the host serves again, the old server or the new one."""
@@ -116,12 +93,12 @@ def test_controller_killed_in_the_wait_of_a_replacement(fleet, ending):
     one.converged()
     before = host.inspect()["Id"]
     host.declaration["engine_args"]["max_num_seqs"] = 7
-    controller = Controller(one)
+    controller = one.begin()
     try:
         wait_for_event(host, "stopped")
         wait_for_event(host, "started")
         assert not host.serves()
-        assert controller.popen.poll() is None
+        assert controller.process.poll() is None
     finally:
         controller.kill()
     (host.model / "go").touch()

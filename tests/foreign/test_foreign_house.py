@@ -143,7 +143,7 @@ def test_the_installed_role_serves(house: House, tmp_path: pathlib.Path) -> None
     """Check mode, a converge, nothing to do, and away with it."""
     subprocess.run([ROOT / "tests/standin/build"], check=True, capture_output=True)
     subprocess.run(
-        [sys.executable, ROOT / "tests/standin/model.py", tmp_path / "model"], check=True, capture_output=True
+        [sys.executable, ROOT / "tests/lib/standin_model.py", tmp_path / "model"], check=True, capture_output=True
     )
     name = f"{house.variables['prefix']}-chat"
     try:

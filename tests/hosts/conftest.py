@@ -7,34 +7,18 @@
 from __future__ import annotations
 
 import copy
-import http.client
-import importlib.util
 import json
-import os
 import pathlib
 import subprocess
-import sys
 import time
 import typing as t
 import uuid
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HERE = pathlib.Path(__file__).parent
-
-
-def _load(name: str, path: pathlib.Path) -> t.Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # data classes look for their module there
-    spec.loader.exec_module(module)
-    return module
-
-
-fleet = _load("hosts_fleet", ROOT / "tests" / "fleet" / "conftest.py")
-docker = fleet.docker
+import plays
+import standin_model
+from engines import docker, made, says_a_token
 
 #: A container that is a host. `--privileged` would want CAP_SYS_RESOURCE too, which the machine itself may lack.
 OPTIONS = [
@@ -52,14 +36,13 @@ PORT = 8000
 KEY = "sk-second-engine"
 
 
-class Machine:
+class Machine(plays.Target):
     """One host, and the inventory that names it. ``declaration`` is what its one server shall be; change it freely."""
 
     def __init__(self, directory: pathlib.Path, image: str) -> None:
         self.directory = directory
         self.name = f"cortex-vllm-host-{uuid.uuid4().hex[:6]}"
         self.image = image
-        self.runs = 0
         self.declaration: dict[str, t.Any] = {}
         #: How ansible reaches the host; None is the counting connection through the outer engine.
         self.connection: dict[str, t.Any] | None = None
@@ -122,7 +105,7 @@ class Machine:
 
     def put_model(self, **knobs: t.Any) -> None:
         """An empty model with the stand-in's knobs, on the host's own disk."""
-        folder = fleet.model.make(self.directory / "model", knobs)
+        folder = standin_model.make(self.directory / "model", knobs)
         self.run("mkdir", "-p", MODEL)
         docker("cp", f"{folder}/.", f"{self.name}:{MODEL}")
 
@@ -136,16 +119,7 @@ class Machine:
 
     def serves(self) -> bool:
         """Whether the server returns a token to another machine than its own."""
-        connection = http.client.HTTPConnection(self.address, PORT, timeout=5)
-        body = json.dumps({"model": SERVER, "prompt": "x", "max_tokens": 1})
-        try:
-            connection.request("POST", "/v1/completions", body, {"Authorization": f"Bearer {KEY}"})
-            answer = connection.getresponse()
-            return answer.status == 200 and bool(json.loads(answer.read())["choices"][0]["text"])
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return says_a_token(self.address, PORT, SERVER, KEY)
 
     def wait_serving(self, seconds: float = 60) -> None:
         until = time.monotonic() + seconds
@@ -153,75 +127,21 @@ class Machine:
             assert time.monotonic() < until, self.run("docker", "ps", "-a")
             time.sleep(0.2)
 
-    def begin(self, out: pathlib.Path, playbook: str = "site", *arguments: str) -> subprocess.Popen[str]:
-        """Start a playbook of the repository, or one by its path, against the host, in a process group of its own."""
+    def inventory(self) -> dict[str, t.Any]:
         connection = self.connection or {"ansible_connection": "counted_docker", "ansible_host": self.name}
-        inventory = {
+        host = {
             **connection,
             "ansible_python_interpreter": "/usr/bin/python3",
             "vllm_servers": {SERVER: copy.deepcopy(self.declaration)},
         }
-        (out / "hosts.yml").write_text(json.dumps({"vllm": {"hosts": {"second": inventory}}}, indent=1))
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        environment.update(
-            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-            ANSIBLE_CONNECTION_PLUGINS=str(HERE / "plugins" / "connection"),
-            ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tests" / "fleet" / "plugins" / "callback"),
-            ANSIBLE_CALLBACKS_ENABLED="results",
-            ANSIBLE_NOCOLOR="1",
-            FLEET_CALLS=str(out / "calls.jsonl"),
-            FLEET_RESULTS=str(out / "results.jsonl"),
-            PYTHONDONTWRITEBYTECODE="1",
-        )
-        return subprocess.Popen(
-            [str(fleet.BIN / "ansible-playbook"), "-i", str(out / "hosts.yml"),
-             playbook if "/" in playbook else str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", start_new_session=True,
-        )  # fmt: skip
-
-    def folder(self) -> pathlib.Path:
-        """A new folder for what one run leaves."""
-        self.runs += 1
-        out = self.directory / f"run-{self.runs:03d}"
-        out.mkdir()
-        return out
-
-    def play(self, playbook: str = "site", *arguments: str) -> t.Any:
-        """Run a playbook of the repository against the host; an Outcome of the fleet tests."""
-        out = self.folder()
-        begin = time.monotonic()
-        with self.begin(out, playbook, *arguments) as process:
-            try:
-                text, _none = process.communicate(timeout=300)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        results: dict[str, list[dict[str, t.Any]]] = {}
-        for line in fleet.read_lines(out / "results.jsonl"):
-            results.setdefault(line["host"], []).append(line["result"])
-        calls = fleet.read_lines(out / "calls.jsonl")
-        return fleet.Outcome(process.returncode, text, time.monotonic() - begin, results, calls)
-
-    def converged(self) -> t.Any:
-        """Run the site playbook, which must succeed."""
-        outcome = self.play()
-        assert outcome.code == 0, outcome.text
-        return outcome
-
-
-def _tag(*command: str) -> str:
-    """Last line that a script which makes an image prints: the tag."""
-    done = subprocess.run([str(ROOT / command[0]), *command[1:]], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[-1]
+        return {"vllm": {"hosts": {"second": host}}}
 
 
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Machine]:
     """A host with an engine of its own, the stand-in's image and a model. Removed with all it holds."""
-    image = _tag("tests/standin/build")
-    host_image = _tag("tools/base-image", "host")
+    image = made("tests/standin/build")
+    host_image = made("tools/base-image", "host")
     one = Machine(tmp_path_factory.mktemp("host"), image)
     try:
         one.start(host_image)

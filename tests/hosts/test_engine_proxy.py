@@ -12,7 +12,9 @@ import typing as t
 
 import pytest
 
-from .conftest import ROOT, Machine, docker
+from engines import ROOT, docker
+
+from .conftest import Machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

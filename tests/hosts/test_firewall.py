@@ -17,7 +17,9 @@ import uuid
 
 import pytest
 
-from .conftest import PORT, Machine, _tag, docker
+from engines import docker, made
+
+from .conftest import PORT, Machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -98,16 +100,16 @@ ONLY_FRIEND: dict[str, t.Any] = {"friend": BOTH, "stranger": NONE}
 
 @pytest.fixture(scope="module")
 def walled(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Walled]:
-    image = _tag("tests/standin/build")
+    image = made("tests/standin/build")
     machine = Machine(tmp_path_factory.mktemp("walled"), image)
     peers: list[Peer] = []
     try:
-        machine.start(_tag("tools/base-image", "host"))
+        machine.start(made("tools/base-image", "host"))
         machine.load(image)
         machine.put_model()
         machine.converged()
         machine.wait_serving()
-        peers += [Peer(_tag("tools/base-image")) for _one in range(2)]
+        peers += [Peer(made("tools/base-image")) for _one in range(2)]
         found = Walled(machine, *peers)
         found.listen()
         yield found

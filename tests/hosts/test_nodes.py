@@ -9,17 +9,18 @@ With the stand-in, and with real vLLM on the CPU.
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import subprocess
+import pathlib
 import time
 import typing as t
 import uuid
 
 import pytest
 
-from .conftest import HERE, KEY, MODEL, ROOT, Machine, _tag, docker, fleet
+import plays
+from engines import ask, docker, made
+
+from .conftest import KEY, MODEL, Machine
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -29,13 +30,12 @@ CONTAINER = f"cortex-vllm-{SERVER}"
 PORT = 8000
 
 
-class Pair:
+class Pair(plays.Target):
     """Two hosts and the inventory that names them; one declaration for both."""
 
-    def __init__(self, folder: t.Any, image: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: pathlib.Path, image: str) -> None:
+        self.directory = folder
         self.machines = {name: Machine(folder / name, image) for name in NAMES}
-        self.runs = 0
         self.image = image
         self.declaration: dict[str, t.Any] = {}
         self.reset()
@@ -56,10 +56,7 @@ class Pair:
             "secrets": {"api_key": KEY},
         }
 
-    def play(self, *arguments: str) -> t.Any:
-        self.runs += 1
-        out = self.folder / f"run-{self.runs:03d}"
-        out.mkdir()
+    def inventory(self) -> dict[str, t.Any]:
         hosts = {
             name: {
                 "ansible_connection": "counted_docker",
@@ -69,36 +66,11 @@ class Pair:
             }
             for name, machine in self.machines.items()
         }
-        inventory = {"vllm": {"hosts": hosts, "vars": {"vllm_servers": {SERVER: self.declaration}}}}
-        (out / "hosts.yml").write_text(json.dumps(inventory, indent=1))
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        environment.update(
-            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-            ANSIBLE_CONNECTION_PLUGINS=str(HERE / "plugins" / "connection"),
-            ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "tests" / "fleet" / "plugins" / "callback"),
-            ANSIBLE_CALLBACKS_ENABLED="results",
-            ANSIBLE_NOCOLOR="1",
-            FLEET_CALLS=str(out / "calls.jsonl"),
-            FLEET_RESULTS=str(out / "results.jsonl"),
-            PYTHONDONTWRITEBYTECODE="1",
-        )
-        begin = time.monotonic()
-        done = subprocess.run(
-            [str(fleet.BIN / "ansible-playbook"), "-i", str(out / "hosts.yml"), str(ROOT / "playbooks" / "site.yml"),
-             *arguments],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=900, check=False,
-        )  # fmt: skip
-        print(done.stdout)
-        results: dict[str, list[dict[str, t.Any]]] = {}
-        for line in fleet.read_lines(out / "results.jsonl"):
-            results.setdefault(line["host"], []).append(line["result"])
-        calls = fleet.read_lines(out / "calls.jsonl")
-        return fleet.Outcome(done.returncode, done.stdout, time.monotonic() - begin, results, calls)
+        return {"vllm": {"hosts": hosts, "vars": {"vllm_servers": {SERVER: self.declaration}}}}
 
-    def converged(self) -> t.Any:
-        outcome = self.play()
-        assert outcome.code == 0, outcome.text
+    def play(self, playbook: str | pathlib.Path = "site", *arguments: str, timeout: float = 900) -> plays.Outcome:
+        outcome = super().play(playbook, *arguments, timeout=timeout)
+        print(outcome.text)
         return outcome
 
     def inspect(self, name: str) -> dict[str, t.Any]:
@@ -111,27 +83,18 @@ class Pair:
 
     def answer(self) -> tuple[int, t.Any]:
         """What the head says to another machine."""
-        connection = http.client.HTTPConnection(self.machines["one"].address, PORT, timeout=60)
-        body = json.dumps({"model": SERVER, "prompt": "Hello", "max_tokens": 4})
-        try:
-            connection.request("POST", "/v1/completions", body, {"Authorization": f"Bearer {KEY}",
-                                                                  "Content-Type": "application/json"})  # fmt: skip
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as exc:
-            return 0, str(exc)
-        finally:
-            connection.close()
+        body = {"model": SERVER, "prompt": "Hello", "max_tokens": 4}
+        return ask(self.machines["one"].address, PORT, "/v1/completions", body, KEY, timeout=60)
 
 
 @pytest.fixture(scope="module", params=["stand-in", pytest.param("vllm", marks=[pytest.mark.e2e, pytest.mark.slow])])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Pair]:
     real = request.param == "vllm"
-    made = _tag(*(["tools/vllm-image"] if real else ["tests/standin/build"]))
+    tag = made(*(["tools/vllm-image"] if real else ["tests/standin/build"]))
     # A name of its own: another checkout that builds its images meanwhile would give one of the hosts another one.
     image = f"cortex-vllm/nodes-{request.param}:{uuid.uuid4().hex[:6]}"
-    docker("tag", made, image)
-    host_image = _tag("tools/base-image", "host")
+    docker("tag", tag, image)
+    host_image = made("tools/base-image", "host")
     folder = tmp_path_factory.mktemp("nodes")
     both = Pair(folder, image)
     try:
@@ -141,7 +104,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             machine.load(image)
             if real:
                 machine.run("mkdir", "-p", MODEL)
-                docker("cp", f"{_tag('tools/tiny-model', made)}/.", f"{machine.name}:{MODEL}")
+                docker("cp", f"{made('tools/tiny-model', tag)}/.", f"{machine.name}:{MODEL}")
             else:
                 machine.put_model(when=[{"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}}])
         yield both
@@ -154,9 +117,9 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_one_declaration_becomes_one_model_on_two_hosts(pair: Pair) -> None:
     outcome = pair.converged()
     assert outcome.changed == set(NAMES)
-    status, text = pair.answer()
+    status, answer = pair.answer()
     # Random weights may say nothing that can be read; the tokens are counted all the same.
-    assert status == 200 and json.loads(text)["usage"]["completion_tokens"] > 0, text
+    assert status == 200 and answer["usage"]["completion_tokens"] > 0, answer
 
     head, other = pair.inspect("one"), pair.inspect("two")
     assert "--headless" in other["Config"]["Cmd"] and "--headless" not in head["Config"]["Cmd"]
@@ -177,7 +140,7 @@ def test_one_declaration_becomes_one_model_on_two_hosts(pair: Pair) -> None:
 def test_half_of_it_is_refused(pair: Pair) -> None:
     pair.declaration["engine_args"]["max_model_len"] = 300
     before = pair.starts()
-    outcome = pair.play("--limit", "two")
+    outcome = pair.play("site", "--limit", "two")
     assert outcome.code != 0
     assert "one is not in this batch" in outcome.text
     assert pair.starts() == before

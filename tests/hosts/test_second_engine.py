@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import CONTAINER, KEY, docker
+from engines import docker
+
+from .conftest import CONTAINER, KEY
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import time
 
@@ -104,13 +102,12 @@ def test_the_job_outlives_controller_and_session(over_ssh):
     over_ssh.run("rm", "-f", f"{MODEL}/go")
     over_ssh.declaration["engine_args"]["max_num_seqs"] = 9
     before = events(over_ssh)[-1]["job"]
-    controller = over_ssh.begin(over_ssh.folder())
+    controller = over_ssh.begin()
     try:
         wait_for(over_ssh, "stopped", before)
         wait_for(over_ssh, "started", before)
     finally:
-        os.killpg(controller.pid, signal.SIGKILL)
-        controller.communicate()
+        controller.kill()
     until = time.monotonic() + 60
     while any(unit.startswith("session-") for unit in scopes(over_ssh)):
         assert time.monotonic() < until, scopes(over_ssh)

@@ -7,16 +7,13 @@
 from __future__ import annotations
 
 import copy
-import http.client
-import importlib.util
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 import typing as t
@@ -24,14 +21,9 @@ import uuid
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FLEET = ROOT / "tests" / "fleet"
-
-_spec = importlib.util.spec_from_file_location("podman_fleet", FLEET / "conftest.py")
-assert _spec is not None and _spec.loader is not None
-fleet: t.Any = importlib.util.module_from_spec(_spec)
-sys.modules["podman_fleet"] = fleet  # data classes look for their module there
-_spec.loader.exec_module(fleet)
+import plays
+import standin_model
+from engines import ask, free_ports, made
 
 #: A machine without CAP_SYS_RESOURCE gives no container more than it has itself; crun cannot do without its cgroups.
 SETTINGS = """
@@ -45,7 +37,7 @@ events_logger = "file"
 KEY = "sk-podman"
 
 
-class Podman:
+class Podman(plays.Target):
     """The service, the one host that uses it, and what is declared there. ``declaration`` may be changed freely."""
 
     def __init__(self, directory: pathlib.Path, image: str) -> None:
@@ -54,10 +46,7 @@ class Podman:
         self.server = f"pod{uuid.uuid4().hex[:6]}"
         self.container = f"cortex-vllm-{self.server}"
         self.socket = directory / "podman.sock"
-        self.runs = 0
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
         (directory / "containers.conf").write_text(SETTINGS)
         self.environment = {**os.environ, "CONTAINERS_CONF": str(directory / "containers.conf")}
         self.command = ["podman", "--root", str(directory / "root"), "--runroot", str(directory / "run")]
@@ -95,6 +84,7 @@ class Podman:
         self.service.wait(20)
         self.run("rmi", "--all", "--force", check=False)
         subprocess.run(["umount", str(self.directory / "root" / "overlay")], capture_output=True, check=False)
+        clear_firewall()
 
     def run(self, *arguments: str, check: bool = True, stdin: t.Any = subprocess.DEVNULL) -> str:
         done = subprocess.run(
@@ -116,71 +106,52 @@ class Podman:
 
     def serves(self, max_model_len: int) -> bool:
         """Whether the declared server answers and has the declared length."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {KEY}"})
-            answer = connection.getresponse()
-            return answer.status == 200 and json.loads(answer.read())["data"][0]["max_model_len"] == max_model_len
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        code, models = ask("127.0.0.1", self.port, "/v1/models", key=KEY)
+        return code == 200 and models["data"][0]["max_model_len"] == max_model_len
 
-    def play(self, playbook: str = "site", *arguments: str) -> t.Any:
-        """Run a playbook of the repository; an Outcome of the fleet tests."""
-        self.runs += 1
-        out = self.directory / f"run-{self.runs:03d}"
-        out.mkdir()
-        inventory = {
+    def inventory(self) -> dict[str, t.Any]:
+        host = {
             "ansible_connection": "counted",
             "ansible_python_interpreter": "/usr/bin/python3",
             "vllm_docker_host": f"unix://{self.socket}",
             "vllm_state_dir": str(self.directory / "state"),
             "vllm_servers": {self.server: copy.deepcopy(self.declaration)},
         }
-        (out / "hosts.yml").write_text(json.dumps({"vllm": {"hosts": {"pod": inventory}}}, indent=1))
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        environment.update(
-            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
-            ANSIBLE_CONNECTION_PLUGINS=str(FLEET / "plugins" / "connection"),
-            ANSIBLE_CALLBACK_PLUGINS=str(FLEET / "plugins" / "callback"),
-            ANSIBLE_CALLBACKS_ENABLED="results",
-            ANSIBLE_NOCOLOR="1",
-            FLEET_CALLS=str(out / "calls.jsonl"),
-            FLEET_RESULTS=str(out / "results.jsonl"),
-        )
-        begin = time.monotonic()
-        done = subprocess.run(
-            [str(fleet.BIN / "ansible-playbook"), "-i", str(out / "hosts.yml"),
-             str(ROOT / "playbooks" / f"{playbook}.yml"), *arguments],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=300, check=False,
-        )  # fmt: skip
-        results: dict[str, list[dict[str, t.Any]]] = {}
-        for line in fleet.read_lines(out / "results.jsonl"):
-            results.setdefault(line["host"], []).append(line["result"])
-        calls = fleet.read_lines(out / "calls.jsonl")
-        return fleet.Outcome(done.returncode, done.stdout, time.monotonic() - begin, results, calls)
+        return {"vllm": {"hosts": {"pod": host}}}
 
-    def converged(self) -> t.Any:
-        outcome = self.play()
-        assert outcome.code == 0, outcome.text
-        return outcome
+
+def clear_firewall() -> None:
+    """Netavark leaves its chains when the last container goes. They go too, unless one of any Podman runs here."""
+    until = time.monotonic() + 5  # the monitor of a removed container ends a moment later
+    while subprocess.run(["pgrep", "-x", "conmon"], capture_output=True, check=False).returncode == 0:
+        if time.monotonic() > until:
+            return
+        time.sleep(0.2)
+    for table in ("filter", "nat") if shutil.which("iptables") else ():
+        command = ["iptables", "--wait", "--table", table]
+        done = subprocess.run([*command, "--list-rules"], capture_output=True, text=True, check=False)
+        lines = [shlex.split(line) for line in done.stdout.splitlines() if "netavark" in line.lower()]
+        # A chain can go when it is empty and no rule leads to it.
+        for flag, *rule in sorted(lines, key=lambda line: line[0] == "-N"):
+            subprocess.run([*command, {"-A": "-D", "-N": "-X"}[flag], *rule], capture_output=True, check=False)
+    # Newer releases have a table of their own in nftables.
+    if shutil.which("nft"):
+        subprocess.run(["nft", "delete", "table", "inet", "netavark"], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="session")
 def podman() -> t.Iterator[Podman]:
     """The service with the stand-in's image and a model; everything is removed at the end."""
     assert shutil.which("podman"), "podman is not installed: apt-get install podman catatonit runc"
-    build = subprocess.run([str(ROOT / "tests/standin/build")], capture_output=True, text=True, check=True)
+    image = made("tests/standin/build")
     # Paths of sockets are short.
     directory = pathlib.Path(tempfile.mkdtemp(prefix="cortex-podman-", dir="/var/tmp"))
-    one = Podman(directory, build.stdout.split()[-1])
+    one = Podman(directory, image)
     one.start()
     try:
-        one.load(build.stdout.split()[-1])
+        one.load(image)
         # One value of one argument cannot start: the worker finds too little shared memory.
-        fleet.model.make(
+        standin_model.make(
             directory / "model", {"when": [{"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}}]}
         )
         yield one

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
-import importlib.util
 import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,19 +19,11 @@ import typing as t
 
 import pytest
 
+import standin_model
+from engines import free_ports, made
+
 HERE = pathlib.Path(__file__).parent
 PACKAGE = HERE / "package"
-
-
-def _load(name: str, path: pathlib.Path) -> t.Any:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-model = _load("standin_model", HERE / "model.py")
 
 
 class Answer(t.NamedTuple):
@@ -89,16 +79,10 @@ class Process:
         return self.popen.wait(seconds)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def model_dir(tmp_path: pathlib.Path) -> pathlib.Path:
     """A complete model for the stand-in."""
-    return model.make(tmp_path / "model")
+    return standin_model.make(tmp_path / "model")
 
 
 @pytest.fixture
@@ -113,7 +97,7 @@ def start(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[..., Process]]:
         port: int | None = None,
         **knobs: t.Any,
     ) -> Process:
-        port = port or free_port()
+        port = port or free_ports(1)[0]
         program = [str(PACKAGE / "bin" / "vllm"), "serve"]
         if style == "api_server":
             program = ["-m", "vllm.entrypoints.openai.api_server"]
@@ -139,6 +123,4 @@ def image() -> str:
     """Tag of the stand-in's image; skips where no engine answers."""
     if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
         pytest.skip("no container engine answers")
-    done = subprocess.run([str(HERE / "build")], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return made("tests/standin/build")

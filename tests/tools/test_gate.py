@@ -141,6 +141,22 @@ def test_nothing_is_run_twice_in_all(runner: ModuleType) -> None:
     assert not any("--reruns" in part for stage in stages.stages(stages.ALL) for part in stage.command)
 
 
+def test_fast_runs_the_same_plain_tests_and_leaves_coverage_to_the_whole(runner: ModuleType) -> None:
+    stages = importlib.import_module("stages")
+
+    (fast,) = stages.plain_tests(stages.FAST)
+    _erase, whole, _report = stages.plain_tests(stages.DEFAULT)
+    assert not any("--cov" in part for part in fast) and any("--cov" in part for part in whole)
+    assert set(stages.plain_folders()) <= set(fast) and set(stages.plain_folders()) <= set(whole)
+
+
+def test_who_has_the_machine_alone(runner: ModuleType) -> None:
+    stages = importlib.import_module("stages")
+
+    for level, expected in ((stages.DEFAULT, {"e2e"}), (stages.ALL, {"e2e", "e2e-2.21", "fleet"})):
+        assert {one.name for one in stages.stages(level) if one.alone} == expected
+
+
 @pytest.mark.parametrize("selection", [["--fast"], [], ["--all"]])
 def test_every_stage_has_what_it_needs(selection: list[str]) -> None:
     """No stage is lost because a selection lacks what it needs."""

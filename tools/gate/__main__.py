@@ -19,7 +19,7 @@ The last line says how many tests passed and failed; the exit status is 0 only w
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./test", description=__doc__, epilog=EPILOG)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--fast", action="store_true", help="only what needs no container engine: about 4 minutes")
+    which.add_argument("--fast", action="store_true", help="only what needs no container engine: under 3 minutes")
     which.add_argument("--all", action="store_true", help="adds what is long or rare")
     parser.add_argument("--list", action="store_true", help="show the stages and what they run")
     jobs = max(2, min(4, (os.cpu_count() or 2) // 2))

@@ -29,16 +29,16 @@ def _folder(server_dir, generation):
 
 
 def _mark(salt, path):
-    """``[digest, mode, uid]`` of a file. The digest is salted: that of a secret must not serve to guess it."""
+    """``[digest, mode, uid, ctime]`` of a file. The digest is salted: that of a secret must not serve to guess it."""
     with open(path, "rb") as stream:
         info = os.fstat(stream.fileno())
         content = stream.read(LARGEST + 1)
     digest = hmac.new(salt.encode("utf-8"), content, hashlib.sha256).hexdigest()
-    return [digest, "{0:04o}".format(stat.S_IMODE(info.st_mode)), info.st_uid]
+    return [digest, "{0:04o}".format(stat.S_IMODE(info.st_mode)), info.st_uid, info.st_ctime_ns]
 
 
 def marks(server_dir, generation, salt):
-    """``{path: [digest, mode, uid]}`` of a generation that was just written: what `look` compares with."""
+    """``{path: [digest, mode, uid, ctime]}`` of a generation that was just written: what `look` compares with."""
     folder, found = _folder(server_dir, generation), {}
     for base, dummy, names in os.walk(folder):
         for name in names:
@@ -64,11 +64,13 @@ def look(state_dir, server, committed):
     server_dir = state.server_dir(state_dir, server)
     folder = _folder(server_dir, str(committed.get("generation") or ""))
     found = []
+    # What the collection makes itself; a model that somebody keeps beside it is theirs. Files of the generation that
+    # are mounted by themselves are among its marks.
+    made = (os.path.join(server_dir, "cache", ""), os.path.join(state_dir, "locks", "starting", ""))
     for source in sorted(set(_sources(committed.get("body")))):
-        # Files of the generation that are mounted by themselves are among its marks.
-        if source.startswith(state_dir.rstrip("/") + "/") and not source.startswith(folder + "/"):
-            if not os.path.lexists(source):
-                found.append({"path": os.path.relpath(source, server_dir), "problem": "missing"})
+        own = source in (folder, os.path.join(server_dir, "run")) or source.startswith(made)
+        if own and not os.path.lexists(source):
+            found.append({"path": os.path.relpath(source, server_dir), "problem": "missing"})
     if not os.path.isdir(folder):
         return found
     salt = str(committed.get("salt") or "")
@@ -81,15 +83,18 @@ def look(state_dir, server, committed):
 
 def _problem(path, salt, mark):
     try:
-        digest, mode, uid = _mark(salt, path)
+        # The kernel sets this time with each change of content, mode or owner, nobody else can: most looks end here.
+        if os.lstat(path).st_ctime_ns == mark[3]:
+            return None
+        digest, mode, uid = _mark(salt, path)[:3]
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
     except OSError:
         return None  # not ours to read: a task without become
     if digest != mark[0]:
         return "edited"
-    if [mode, uid] != mark[1:]:
-        return "mode {0} and owner {1}, written with {2} and {3}".format(mode, uid, *mark[1:])
+    if [mode, uid] != mark[1:3]:
+        return "mode {0} and owner {1}, written with {2} and {3}".format(mode, uid, *mark[1:3])
     return None
 
 
@@ -126,6 +131,11 @@ def _file(path, content, mode, stamp, folder_mode, uid=None, gid=None):
         os.unlink(temporary)
     except FileNotFoundError:
         pass
-    files.write_new(temporary, content, mode, uid, gid)
-    os.rename(temporary, path)
+    try:
+        files.write_new(temporary, content, mode, uid, gid)
+        os.rename(temporary, path)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)  # half of it, on a full disk
+        raise
     files.sync_directory(os.path.dirname(path))

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from . import inspection, nodes, planning, status, toolkit_proof
+from . import inspection, planning, results, status, toolkit_proof
 from . import observation as observing
 from .findings import Finding, FindingsError, errors, located, ordered
 from .following import Job, Lost, Remote, RemoteError, diagnose, failure_text, follow, limit_of
@@ -170,14 +170,14 @@ class Converge:
         seen, plan = self._plan()
         missing = [str(reference) for reference in plan.needs.get("images") or ()]
         may_fetch = "prefetch" in self.settings.steps and not self.settings.check_mode
-        if may_fetch and not errors(_all_findings(plan)):
+        if may_fetch and not errors(results.all_findings(plan)):
             wanted = dict.fromkeys(missing, False) | dict.fromkeys(self._tags(seen), True)
             if [reference for reference, force in wanted.items() if self._fetch(reference, force, seen)]:
                 seen, plan = self._plan()
                 missing = [str(reference) for reference in plan.needs.get("images") or ()]
         if not self.settings.check_mode and not self.settings.look_only:
             seen, plan = self._inspect(seen, plan)
-        findings = _all_findings(plan)
+        findings = results.all_findings(plan)
         # A task that would have fetched them, but for other findings, has nothing to say about them.
         told = missing and not (may_fetch and errors(findings))
         if told and not self.settings.check_mode and not self.settings.look_only:
@@ -285,7 +285,7 @@ class Converge:
         groups = [list(group) for group in request.get("groups") or [[name] for name in orders]]
         limits = limit_of(orders, groups)
         jobs = [
-            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), _expected(seen, name, order))
+            Job(name, job_id, 0, str(order["action"]), limits.get(name, 3600.0), results.expected(seen, name, order))
             for name, order in orders.items()
         ]
         try:
@@ -327,10 +327,10 @@ class Converge:
             pending=list(pending),
             starts=[server.name for server in plan.servers if server.action in BEGINNING],
             disrupts=list(plan.disrupts),
-            unwell=_unwell(plan),
+            unwell=results.unwell(plan),
             named=[spec.name for spec in self.specs if not self.settings.only or spec.name in self.settings.only],
             fetched=list(self.fetched),
-            spans=_spans(self.specs, plan, seen, self.settings),
+            spans=results.spans(self.specs, plan, seen, self.settings.only),
             status=status.rows(self.remote.host, self.settings.address, self.specs, plan, seen),
         )
         if self.settings.contract:
@@ -343,7 +343,7 @@ class Converge:
     def _finish(self, seen: observing.Observation, plan: planning.Plan) -> dict[str, Any]:
         """The result at the end; raises when a server failed."""
         result = self._result(seen, plan)
-        unwell = [name for name in _unwell(plan) if name not in self.jobs or self.jobs[name].unsettled]
+        unwell = [name for name in results.unwell(plan) if name not in self.jobs or self.jobs[name].unsettled]
         reasons = {server.name: server.reason or "it runs but is not well" for server in plan.servers}
         broken = [job for job in self.jobs.values() if job.broken]
         self._raise_broken(result, broken, [f"{name}: {reasons[name]}" for name in unwell])
@@ -360,45 +360,3 @@ class Converge:
             result.setdefault("findings", []).extend(finding.as_dict() for finding in findings)
         texts = [failure_text(job) for job in broken] + list(unwell)
         raise ConvergeError("\n".join(texts), result)
-
-
-def _expected(seen: observing.Observation, name: str, order: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How the start that an order brings went the last time, if this host remembers one of its image and model."""
-    image = (order.get("body") or {}).get("Image") or (seen.server(name).committed or {}).get("image_id")
-    return seen.start_like(name, image, order.get("model"))
-
-
-def _unwell(plan: planning.Plan) -> list[str]:
-    """Servers that failed and that nothing will be done about, because nobody declared that they may be restarted."""
-    return [server.name for server in plan.servers if server.state == "failed" and server.action == "none"]
-
-
-def _spans(
-    specs: Sequence[Any], plan: planning.Plan, seen: observing.Observation, settings: Settings
-) -> dict[str, dict[str, Any]]:
-    """Models of this host that span others: which hosts, what these must agree about, and whether anything is to do."""
-    found = {}
-    for spec in specs:
-        if getattr(spec, "nodes", None) is None or (settings.only and spec.name not in settings.only):
-            continue
-        server = next((item for item in plan.servers if item.name == spec.name), None)
-        action = server.action if server is not None else "none"
-        before = (seen.server(spec.name).committed or {}).get("declaration") or {}
-        container = seen.container(spec.name)
-        found[spec.name] = {
-            # Ranks of one key meet at one port: an old one must be gone before a new one comes.
-            "waits": bool(container and container.running and (not before or nodes.key_of(before) == nodes.key(spec))),
-            "hosts": spec.nodes.names,
-            "rank": spec.nodes.place,
-            "key": nodes.key(spec),
-            "todo": (server.deferred or action if server is not None else action) not in IDLE,
-        }
-    return found
-
-
-def _all_findings(plan: planning.Plan) -> list[Finding]:
-    """The plan's findings and those of its servers, each once."""
-    found = list(plan.findings)
-    for server in plan.servers:
-        found += [finding for finding in server.findings if finding not in found]
-    return found

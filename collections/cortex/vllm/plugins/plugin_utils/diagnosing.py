@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import diagnosis, observation
+from . import containers, diagnosis, observation
 from .diagnosis import exits, sources
 from .findings import Finding, FindingsError
 from .following import Remote
@@ -93,7 +93,7 @@ def servers(remote: Remote, names: Sequence[str], state_dir: str, lines: int) ->
     wanted = list(names) or sorted(name for name in ours if name)
     found = OnHost([], {}, seen)
     for name in wanted:
-        container = ours.get(name) or observation.container_name(name)
+        container = ours.get(name) or containers.container_name(name)
         answer = look(remote, container, state_dir, lines, journals=True)
         found.looks[container] = answer
         if answer.get("found"):

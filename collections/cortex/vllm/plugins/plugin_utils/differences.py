@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from . import command_line, engine_defaults, engine_view
-from .observation import LABEL_VERSION
+from .containers import LABEL_VERSION
 from .spec.parts import looks_secret
 
 Kind = Literal["replace", "in_place", "cosmetic"]

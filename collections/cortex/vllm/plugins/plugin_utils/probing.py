@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import diagnosis, progress
+from .containers import container_name
 from .converge import ConvergeError
 from .findings import Finding, FindingsError
 from .following import HEARTBEAT, SLICE, Remote, duration
-from .observation import SCHEMA, Observation, container_name, query
+from .observation import SCHEMA, Observation, query
 from .rendering.asking import ask
 from .rendering.images import image_facts, release_for
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import catalog, rendering
-from ..observation import container_name
+from ..containers import container_name
 from .declaring import Adoption
 
 

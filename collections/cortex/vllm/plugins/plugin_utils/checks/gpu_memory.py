@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import memory
+from ..containers import Container
 from ..findings import Finding
 from ..model_needs import needs
-from ..observation import Container, wants_gpus
+from ..observation import wants_gpus
 from .context import Server
 from .gpus import utilization
 

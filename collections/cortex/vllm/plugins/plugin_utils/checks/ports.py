@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..containers import container_name
 from ..findings import Finding
-from ..observation import container_name
 from .context import Server
 
 _EVERYWHERE = {"0.0.0.0", "::", ""}

@@ -121,6 +121,8 @@ _CODE = re.compile(
     r"^\S+ exited with code (?P<compose>\d+)|Main process exited, code=\w+, status=(?P<systemd>\d+)"
     r"|^\s*Exit Code:\s+(?P<kube>\d+)|Exited with exit code (?P<srun>\d+)"
 )
+#: Slurm ends a job at its time limit, or for whoever cancels it.
+_CANCELLED = re.compile(r"^(?:slurmstepd|srun): error: \*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT ")
 _OOM = re.compile(
     r"Failed with result 'oom-kill'|^\s*Reason:\s+OOMKilled|oom[_-]kill event|tasks? have been OOM Killed"
     r"|A process of this unit has been killed by the OOM killer"
@@ -139,6 +141,8 @@ def told(texts: Sequence[str]) -> Exit | None:
             code = int(next(item for item in found.groups() if item is not None))
             if "code=killed" in text or "code=dumped" in text:
                 code += 128
+        elif _CANCELLED.search(text):
+            code = 128 + 15
         elif (found := _SHELL.search(text)) and len(text) < 400:
             code = 128 + _SHELLS[found["name"]]
         oom = oom or bool(_OOM.search(text))
@@ -243,3 +247,19 @@ def explain(how: Exit, ready: bool, stopped: bool) -> tuple[Finding, str] | None
 
 def _killed(message: str, why: str, fix: str, field: str | None) -> tuple[Finding, str]:
     return Finding("server.killed", "error", message, field=field, fix=fix), why
+
+
+def silent_rank(head: str, code: int | None) -> tuple[Finding, str]:
+    """What can be said of a rank that ended without an error: where the error has to be."""
+    ended = f" (exit code {code})" if code is not None else ""
+    finding = Finding(
+        "distributed.failed",
+        "error",
+        f"this rank of a server on several hosts ended without an error of its own{ended}",
+        field="nodes",
+        fix=f"Read the log of the first rank (at {head}), then those of the others: the first error among them is the"
+        " cause. Without one anywhere, look at dmesg of this host for the OOM killer.",
+    )
+    return finding, (
+        "A rank beside the first has no HTTP server, and ends when the first rank ends or can no longer be reached."
+    )

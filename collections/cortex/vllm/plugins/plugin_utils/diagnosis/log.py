@@ -37,7 +37,7 @@ _CORE = re.compile(
 _CARRIER = re.compile(r"^[\s|>]*(?:[\[\]\w.:/@|>()+-]+[\s|>]+){1,7}$|^[\s|>]+$")
 _REPEATED = re.compile(r" *\[repeated \d+x across (?:the )?cluster\].*$")
 TRACEBACK = re.compile(r"^(?:Exception Group )?Traceback \(most recent call last\)")
-ARGPARSE = re.compile(r"^[\w./ -]+: error: (?P<text>.+)$")
+ARGPARSE = re.compile(r"^(?!slurmstepd|srun)[\w./ -]+: error: (?P<text>.+)$")
 #: Lines of every healthy log that look like errors or say nothing (recorded with 0.32; sources of 0.6 … 0.33).
 NOISE = re.compile(
     r"Found ulimit of|get_mempolicy|set_mempolicy|numa_\w+ failed|Triton is not|libtcmalloc|libiomp|FutureWarning"

@@ -290,7 +290,7 @@ class Start:
     def _unknown(self, chain: Sequence[faults.Fault]) -> tuple[Finding, str]:
         code = self.how.code if self.how else None
         if not chain and (found := next((item for line in self.lines if (item := _HEADLESS.search(line.text))), None)):
-            return _silent_rank(found["head"], code)
+            return exits.silent_rank(found["head"], code)
         what = f": {chain[-1].kind}: {chain[-1].text}"[:WIDEST] if chain else ""
         ended = f" (exit code {code})" if code is not None else ""
         begun = "the server ended" if self.ready is not None else "the start failed"
@@ -377,22 +377,6 @@ def _told_quietly(texts: Sequence[str]) -> bool:
     begun = any(re.match(r"(?:INFO: +)?Shutting down$", text) for text in texts)
     complete = any("Application shutdown complete" in text for text in texts)
     return begun and complete and not any("Finished server process" in text for text in texts)
-
-
-def _silent_rank(head: str, code: int | None) -> tuple[Finding, str]:
-    """What can be said of a rank that ended without an error: where the error has to be."""
-    ended = f" (exit code {code})" if code is not None else ""
-    finding = Finding(
-        "distributed.failed",
-        "error",
-        f"this rank of a server on several hosts ended without an error of its own{ended}",
-        field="nodes",
-        fix=f"Read the log of the first rank (at {head}), then those of the others: the first error among them is the"
-        " cause. Without one anywhere, look at dmesg of this host for the OOM killer.",
-    )
-    return finding, (
-        "A rank beside the first has no HTTP server, and ends when the first rank ends or can no longer be reached."
-    )
 
 
 def _weaker(cause: knowledge.Verdict, unknown: Sequence[faults.Fault]) -> bool:

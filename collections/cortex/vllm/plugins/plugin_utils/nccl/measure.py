@@ -22,6 +22,9 @@ import socket
 import sys
 import time
 
+#: Seconds that the others have to say what they met after one rank has failed: they would wait for it for ever.
+GRACE = 1.0
+
 
 def main(options):
     """Run the arms one after the other and leave what they said where the environment says."""
@@ -47,11 +50,13 @@ def arm(name, options):
             os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
             run(rank, files[rank], options)
         children[pid] = rank
-    codes = {}
-    while children and time.time() - begin < options["limit"]:
+    codes, end = {}, begin + options["limit"]
+    while children and time.time() < end:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid in children:
             codes[children.pop(pid)] = status
+            if status:
+                end = min(end, time.time() + GRACE)
         else:
             time.sleep(0.05)
     for pid in children:

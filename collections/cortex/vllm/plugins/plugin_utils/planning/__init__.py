@@ -25,8 +25,9 @@ from typing import Any
 
 from .. import spec
 from ..checks import Host, host_findings
+from ..containers import container_name
 from ..findings import Finding, accepted, errors, ordered
-from ..observation import INACTIVE_STATES, Observation, container_name
+from ..observation import INACTIVE_STATES, Observation
 from .decide import decide, port_findings
 from .groups import groups, ring
 from .holds import Holds, in_force

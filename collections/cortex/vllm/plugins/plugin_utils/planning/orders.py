@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..containers import LABEL_VERSION, container_name
 from ..differences import IN_PLACE, update_body
-from ..observation import LABEL_VERSION, container_name
 from ..spec.server import DRAIN_MARGIN
 from .model import Options, ServerPlan
 from .prepare import Prepared

@@ -18,8 +18,9 @@ from typing import Any
 from .. import catalog, gpu_selection, memory, rendering
 from ..checks import Server as Subject
 from ..checks import gpu_memory, packages, server_findings
+from ..containers import Container, gpus_of
 from ..findings import Finding, FindingsError
-from ..observation import INACTIVE_STATES, Container, Observation, Server, gpus_of, model_key
+from ..observation import INACTIVE_STATES, Observation, Server, model_key
 from .model import Options
 
 

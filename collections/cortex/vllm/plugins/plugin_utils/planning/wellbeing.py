@@ -13,7 +13,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from ..observation import Container, Server
+from ..containers import Container
+from ..observation import Server
 
 #: So many starts in a row that have failed are a loop, not bad luck; the launcher's count includes the present one.
 LOOP = 3

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from .._pydantic import Field, field_validator, model_validator
 from .base import Texts
 from .parts import Part, environment
-from .values import Integer, Problem, Problems, Seconds, env_name
+from .values import Integer, Problem, Problems, Seconds, env_name, up_to_a_day
 
 #: Names of variables that are understood where a field of ``nccl`` is meant: those that guides and other tools use.
 VARIABLES = {
@@ -109,26 +109,20 @@ class Nccl(Part):
         default=False,
         description="Whether NCCL writes to files, C(nccl.<host>.<pid>.log) in the server's C(run) directory.",
     )
-    timeout: Seconds | None = Field(
-        default=None,
-        ge=10,
-        le=86400,
-        description="Seconds until a collective that stands still fails (C(--distributed-timeout-seconds), vLLM 0.18 "
+    timeout: Seconds | None = up_to_a_day(
+        10,
+        "Seconds until a collective that stands still fails (C(--distributed-timeout-seconds), vLLM 0.18 "
         "and newer; the CPU's from 0.22 on). C(NCCL_TIMEOUT) is understood as this.",
     )
-    step_timeout: Seconds | None = Field(
-        default=None,
-        ge=1,
-        le=86400,
-        description="Seconds that one step of the model may take before the server ends itself: the first thing to "
+    step_timeout: Seconds | None = up_to_a_day(
+        1,
+        "Seconds that one step of the model may take before the server ends itself: the first thing to "
         "fire when tensor parallel ranks hang. C(VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS), vLLM 0.9.2 and newer; 300 "
         "unless said.",
     )
-    ready_timeout: Seconds | None = Field(
-        default=None,
-        ge=1,
-        le=86400,
-        description="Seconds that engine processes may take to come up (C(VLLM_ENGINE_READY_TIMEOUT_S), vLLM 0.14 and "
+    ready_timeout: Seconds | None = up_to_a_day(
+        1,
+        "Seconds that engine processes may take to come up (C(VLLM_ENGINE_READY_TIMEOUT_S), vLLM 0.14 and "
         "newer; its default is 600).",
     )
     blocking_wait: bool | None = Field(

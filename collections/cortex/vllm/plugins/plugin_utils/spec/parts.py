@@ -26,6 +26,7 @@ from .values import (
     absolute,
     env_name,
     number_not_bool,
+    up_to_a_day,
 )
 
 #: What a person sets with a field of its own.
@@ -265,11 +266,9 @@ class Debug(Part):
     level: Literal["debug", "info", "warning", "error"] | None = Field(
         default=None, description="How much vLLM logs (C(VLLM_LOGGING_LEVEL)). Default: vLLM's own, C(info)."
     )
-    stats_interval: Seconds | None = Field(
-        default=None,
-        ge=0.1,
-        le=86400,
-        description="Seconds between two lines of statistics (C(VLLM_LOG_STATS_INTERVAL), vLLM 0.10.1 and newer).",
+    stats_interval: Seconds | None = up_to_a_day(
+        0.1,
+        "Seconds between two lines of statistics (C(VLLM_LOG_STATS_INTERVAL), vLLM 0.10.1 and newer).",
     )
     trace_functions: bool = Field(
         default=False,

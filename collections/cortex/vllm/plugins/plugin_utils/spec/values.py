@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from .._pydantic import BeforeValidator
+from .._pydantic import BeforeValidator, Field
 
 #: Docker's own rule for container names (RestrictedNamePattern), within the 63 letters of a host name's label.
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
@@ -251,3 +251,8 @@ Size = Annotated[int, BeforeValidator(size)]
 Seconds = Annotated[float, BeforeValidator(duration)]
 Integer = Annotated[int, BeforeValidator(number_not_bool)]
 Number = Annotated[float, BeforeValidator(number_not_bool)]
+
+
+def up_to_a_day(least: float, description: str) -> Any:
+    """A field for seconds, up to a day, that may be left out."""
+    return Field(default=None, ge=least, le=86400, description=description)

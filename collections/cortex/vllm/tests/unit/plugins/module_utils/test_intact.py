@@ -34,6 +34,7 @@ class Written:
             files.directory(os.path.join(self.server_dir, name), 0o750)
         files.write_generation(self.server_dir, "g1", WANTED, SECRETS, USER, "j1")
         mounts = [str(self.folder), self.server_dir + "/run", self.server_dir + "/cache/abc"]
+        mounts += [self.state_dir + "/models/not-ours", self.server_dir + "/hub"]
         mounts += [str(self.folder / "nccl" / "nccl.conf"), "/models/chat", self.state_dir + "/locks/starting/GPU-1"]
         self.committed = {
             "generation": "g1",
@@ -120,12 +121,35 @@ def test_what_cannot_be_put_back_says_so(written):
     assert written.problems() == {GENERATION + "/nccl/nccl.conf": "missing"}
     with pytest.raises(OSError):
         written.put_back()
+    assert os.listdir(str(written.folder / "nccl")) == ["nccl.conf"], "nothing half-written stays"
 
 
 def test_directories_that_the_engine_would_miss_are_named(written):
     shutil.rmtree(os.path.join(written.server_dir, "cache"))
     shutil.rmtree(os.path.join(written.state_dir, "locks"))
     assert written.problems() == {"cache/abc": "missing", "../locks/starting/GPU-1": "missing"}
+
+
+def test_a_file_that_was_only_touched_or_restored_is_as_it_was(written):
+    """Its time is another one then, and its content decides."""
+    path = written.folder / "launch.sh"
+    os.utime(str(path))
+    assert os.lstat(str(path)).st_ctime_ns != written.committed["files"]["launch.sh"][3]
+    assert written.problems() == {}
+    copy = path.read_bytes()
+    path.unlink()
+    path.write_bytes(copy)
+    path.chmod(0o555)
+    assert written.problems() == {}
+
+
+def test_an_edit_of_the_same_length_and_time_is_noticed(written):
+    path, info = written.folder / "launch.sh", os.stat(str(written.folder / "launch.sh"))
+    path.chmod(0o755)
+    path.write_text('exec "$*"\n')
+    path.chmod(0o555)
+    os.utime(str(path), ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert written.problems() == {GENERATION + "/launch.sh": "edited"}
 
 
 def test_what_an_editor_leaves_beside_a_file_is_nobodys_problem(written):

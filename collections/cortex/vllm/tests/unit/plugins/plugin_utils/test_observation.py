@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import observation, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import containers, observation, spec
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import FindingsError
 from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.host_double import GPUS, IMAGE, Host, server
 
@@ -69,8 +69,8 @@ def test_what_an_answer_says():
 
 def test_gpus_of_all_spellings():
     requests = [{"Count": -1}, {"DeviceIDs": ["nvidia.com/gpu=GPU-1"]}]
-    assert observation.gpus_of({"DeviceRequests": requests}) == {"all", "GPU-1"}
-    assert observation.gpus_of({}) == frozenset()
+    assert containers.gpus_of({"DeviceRequests": requests}) == {"all", "GPU-1"}
+    assert containers.gpus_of({}) == frozenset()
 
 
 def test_an_empty_answer_is_readable():

@@ -256,34 +256,45 @@ def compose(case, shape=None):
     return lines[:first] + list(before) + lines[first:]
 
 
-#: What carries a log, and puts something of its own around each line.
-CARRIERS = {
-    "docker --timestamps": lambda line: f"2026-11-22T11:50:13.123456789Z {line}",
-    "compose": lambda line: f"vllm-1  | {line}",
-    "compose with colours and time": lambda line: f"\x1b[36mvllm-1  | \x1b[0m2026-11-22T11:50:13.123456789Z {line}",
-    "kubectl --prefix --timestamps": lambda line: f"[pod/chat-0/vllm] 2026-11-22T11:50:13.123456789Z {line}",
-    "CRI file": lambda line: f"2026-11-22T11:50:13.123456789+00:00 stderr F {line}",
-    "journald": lambda line: f"Nov 22 11:50:13 gpu1 docker[812]: {line}",
-    "journald ISO": lambda line: f"2026-11-22T11:50:13+0000 gpu1 vllm[812]: {line}",
-    "json-file": lambda line: json.dumps({"log": line + "\n", "stream": "stderr", "time": "2026-11-22T11:50:13Z"}),
-    "supervisor": lambda line: f"2025-11-22 11:50:13,123 DEBG 'vllm' stderr output: {line}",
-    "pipes": lambda line: f"2025-11-22 11:50:13 | ERROR | stderr | {line}",
-    "pipes alone": lambda line: f"| ERROR | stderr | {line}",
-    "loguru": lambda line: (
-        f"2025-11-22 11:50:13.1 | {('INFO', 'ERROR')[len(line) % 2]:8} | pump:read:{len(line)} - {line}"
-    ),
-    "brackets": lambda line: f"[vllm-server] [stderr] {line}",
-    "brackets and a bar": lambda line: f"[llm]        | {line}",
-    "logging": lambda line: f"2025-11-22T11:50:13+00:00 - vllm - ERROR - {line}",
-    "time alone": lambda line: f"11:50:13.123 {line}",
-    "stern": lambda line: f"chat-7f9c8d-abc12 vllm {line}",
-    "srun": lambda line: f"0: {line}",
-    "syslog RFC 5424": lambda line: f"<14>1 2025-11-22T11:50:13.123456Z gpu1 vllm 812 - - {line}",
-    "journald JSON": lambda line: json.dumps({"MESSAGE": list(line.encode()), "_PID": "1"}),
-    "cloud": lambda line: json.dumps({"jsonPayload": {"message": line}, "severity": "ERROR"}),
-    "JSON lines": lambda line: json.dumps({"level": "error", "ts": 1.5, "message": line}),
-    "quoted": lambda line: f"> {line}",
-    "indented": lambda line: f"\t{line}",
-    "CRLF": lambda line: line + "\r",
-    "colours": lambda line: f"\x1b[1;31m{line}\x1b[0m",
+#: What most carriers put around each line.
+FORMATS = {
+    "docker --timestamps": "2026-11-22T11:50:13.123456789Z {}",
+    "compose": "vllm-1  | {}",
+    "compose with colours and time": "\x1b[36mvllm-1  | \x1b[0m2026-11-22T11:50:13.123456789Z {}",
+    "kubectl --prefix --timestamps": "[pod/chat-0/vllm] 2026-11-22T11:50:13.123456789Z {}",
+    "CRI file": "2026-11-22T11:50:13.123456789+00:00 stderr F {}",
+    "journald": "Nov 22 11:50:13 gpu1 docker[812]: {}",
+    "journald ISO": "2026-11-22T11:50:13+0000 gpu1 vllm[812]: {}",
+    "supervisor": "2025-11-22 11:50:13,123 DEBG 'vllm' stderr output: {}",
+    "pipes": "2025-11-22 11:50:13 | ERROR | stderr | {}",
+    "pipes alone": "| ERROR | stderr | {}",
+    "brackets": "[vllm-server] [stderr] {}",
+    "brackets and a bar": "[llm]        | {}",
+    "logging": "2025-11-22T11:50:13+00:00 - vllm - ERROR - {}",
+    "time alone": "11:50:13.123 {}",
+    "stern": "chat-7f9c8d-abc12 vllm {}",
+    "srun": "0: {}",
+    "syslog RFC 5424": "<14>1 2025-11-22T11:50:13.123456Z gpu1 vllm 812 - - {}",
+    "quoted": "> {}",
+    "indented": "\t{}",
+    "CRLF": "{}\r",
+    "colours": "\x1b[1;31m{}\x1b[0m",
 }
+#: What those write that keep more of a line than its text.
+RECORDS = {
+    "json-file": lambda line: {"log": line + "\n", "stream": "stderr", "time": "2026-11-22T11:50:13Z"},
+    "journald JSON": lambda line: {"MESSAGE": list(line.encode()), "_PID": "1"},
+    "cloud": lambda line: {"jsonPayload": {"message": line}, "severity": "ERROR"},
+    "JSON lines": lambda line: {"level": "error", "ts": 1.5, "message": line},
+}
+
+
+def loguru(line):
+    level = ("INFO", "ERROR")[len(line) % 2]
+    return f"2025-11-22 11:50:13.1 | {level:8} | pump:read:{len(line)} - {line}"
+
+
+#: What carries a log, and puts something of its own around each line.
+CARRIERS = {name: form.format for name, form in FORMATS.items()}
+CARRIERS.update({name: (lambda line, made=made: json.dumps(made(line))) for name, made in RECORDS.items()})
+CARRIERS["loguru"] = loguru

@@ -4,7 +4,8 @@
 
 """Logs as people paste them (data/reports.json): message texts from reports, shortened, without names, paths and hosts.
 
-They are torn: they begin within a traceback, end before its last line, or stand behind whatever carried them.
+``source`` says of some where they were reported. They are torn: they begin within a traceback, end before its last
+line, or stand behind whatever carried them.
 """
 
 from __future__ import annotations

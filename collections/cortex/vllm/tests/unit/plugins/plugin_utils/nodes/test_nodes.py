@@ -12,7 +12,14 @@ import pytest
 
 pytest.importorskip("pydantic")
 
-from ansible_collections.cortex.vllm.plugins.plugin_utils import catalog, nodes, rendering, spec
+from ansible_collections.cortex.vllm.plugins.plugin_utils import (
+    catalog,
+    nodes,
+    observation,
+    rendering,
+    results,
+    spec,
+)
 from ansible_collections.cortex.vllm.plugins.plugin_utils.findings import FindingsError
 from ansible_collections.cortex.vllm.plugins.plugin_utils.rendering import ImageFacts
 
@@ -220,3 +227,19 @@ def test_together_or_not_at_all() -> None:
     assert plan.request("j")["orders"]["big"]["probe"]["address"] == "10.0.0.1"
     # Nothing to do is allowed to anybody.
     assert [item.action for item in host.plan(declared_, batch=["gpu2"]).servers] == ["none"]
+
+
+def test_a_hold_on_one_host_is_told_to_the_others() -> None:
+    """The play asks each host before it changes a model that spans them."""
+    from ansible_collections.cortex.vllm.tests.unit.plugins.plugin_utils.host_double import Host, server
+
+    host = Host()
+    options = {"hosts": [{"host": one, "address": ADDRESSES[one]} for one in ("gpu1", "gpu2")], "rank": 1}
+    written = {"big": server(nodes=options, engine_args={"tp": 2}), "alone": server(server_port=8001)}
+    specs = spec.load(written)
+    seen = observation.Observation.parse(host.observe(observation.query(specs, "/var/lib/cortex-vllm")))
+    for holds, held in (([], False), ([{"reason": "its disk is copied"}], True)):
+        plan = host.plan(written, holds=spec.load_holds(holds), batch=["gpu1", "gpu2"])
+        (rank,) = results.spans(specs, plan, seen, ()).values()
+        assert (rank["held"], rank["todo"]) == (held, not held)
+    assert results.spans(specs, plan, seen, ("alone",)) == {}

@@ -16,7 +16,7 @@ from ansible_collections.community.docker.plugins.connection.docker import Conne
 DOCUMENTATION = """
 name: counted_docker
 short_description: Connection into a container that counts
-description: [Executes in a container and appends one line for each command or file to the file named by FLEET_CALLS.]
+description: [Executes in a container and appends one line for each command or file to the file named by PLAY_CALLS.]
 author: Cortex vLLM contributors (@cortex)
 options:
   host:
@@ -55,7 +55,7 @@ class Connection(Docker):
 
     def _note(self, kind):
         line = {"host": self.get_option("host"), "kind": kind, "begin": time.time()}
-        with open(os.environ["FLEET_CALLS"], "a", encoding="utf-8") as handle:
+        with open(os.environ["PLAY_CALLS"], "a", encoding="utf-8") as handle:
             handle.write(json.dumps(line) + "\n")
 
     def exec_command(self, cmd, in_data=None, sudoable=False):

@@ -19,7 +19,7 @@ from ansible.plugins.connection.local import Connection as Local
 DOCUMENTATION = """
 name: counted
 short_description: Local connection that counts
-description: [Executes on this machine and appends one line for each command or file to the file named by FLEET_CALLS.]
+description: [Executes on this machine and appends one line for each command or file to the file named by PLAY_CALLS.]
 author: Cortex vLLM contributors (@cortex)
 options:
   host:
@@ -36,7 +36,7 @@ class Connection(Local):
 
     def _note(self, kind, begin):
         line = {"host": self.get_option("host"), "kind": kind, "begin": begin, "end": time.time(), "pid": os.getpid()}
-        with open(os.environ["FLEET_CALLS"], "a", encoding="utf-8") as handle:
+        with open(os.environ["PLAY_CALLS"], "a", encoding="utf-8") as handle:
             handle.write(json.dumps(line) + "\n")
 
     def exec_command(self, cmd, in_data=None, sudoable=True):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes the result of every task on every host to the file named by FLEET_RESULTS, one JSON object a line."""
+"""Writes the result of every task on every host to the file named by PLAY_RESULTS, one JSON object a line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CallbackModule(CallbackBase):
     def _note(self, result, failed=False):
         row = {"host": result._host.get_name(), "task": result._task.get_name()}
         row["result"] = {**result._result, "failed": bool(failed)}
-        with open(os.environ["FLEET_RESULTS"], "a", encoding="utf-8") as handle:
+        with open(os.environ["PLAY_RESULTS"], "a", encoding="utf-8") as handle:
             handle.write(json.dumps(row, default=str) + "\n")
 
     def v2_runner_on_ok(self, result):
