@@ -224,6 +224,8 @@ def _padded(
     capability = card.capability if card else gpu.capability
     if how.mxfp4:
         return dataclasses.replace(how, pads=padding.mxfp4(settings, capability, question.environment))
+    if how.method in {"awq", "auto_awq"} and capability == 9.0 and settings.key >= ((0, 20), 0, 0):
+        return quantization.machete(how, model.config)
     if how.of("experts") == quantization.NVFP4:
         return dataclasses.replace(how, pads=padding.nvfp4(capability, 2 if "plain" in model.traits else 3))
     return how

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import runner, vision
+from . import quantization, runner, vision
 from .arguments import GIB, Gpu, Settings, integer, true
 from .shape import Shape
 
@@ -29,6 +29,11 @@ SORTING = 38.0
 LEAN = 14.0
 #: … and the second model runner profiles without top-k and top-p: with a 32-bit copy, and none since 0.26.
 SECOND, SECOND_COPY = 2.0, 6.0
+#: Beside speculation the rejection sampler profiles too: two rows of logits for each request, and 32 bits of each.
+SPECULATING = 32.0
+#: Since then experts compute in a buffer that stays (vllm/v1/worker/workspace.py; unquantized_fused_moe_method.py has
+#: its kernel behind it since 0.16).
+KEPT_BUFFER = ((0, 16), 0, 0)
 #: cuBLAS' workspace on Hopper and Blackwell (32 MiB) and small change.
 WORKSPACE = 32 << 20
 FLOOR = int(0.15 * GIB)
@@ -79,13 +84,17 @@ def activation(shape: Shape, settings: Settings, environment: dict[str, str] | N
     each = SORTING if path == "sorting" else LEAN
     if second:
         each, unsure = (SECOND if settings.key >= ((0, 26), 0, 0) else SECOND_COPY), False
+    elif settings.v1 and settings.given.get("speculative_config"):
+        each = max(each, SPECULATING)
     if not settings.v1 and shape.vision is not None:
         # V0 profiles as many sequences as fit with the largest image each.
         sizes = vision.tower(shape) or {}
         rows = min(rows, max(1, settings.batched // sizes.get("tokens", 576)))
     logits = 0.0 if settings.pooling else float(rows) * shape.vocab
     hidden = settings.batched * shape.hidden * 2.0
-    sampled = logits * each + (hidden if settings.v1 else 0.0)
+    sampled = logits * each + (hidden if settings.v1 else 0.0) + _kept(shape, settings)
+    if settings.key >= KEPT_BUFFER and not second:
+        sampled += WORKSPACE
     peak = max(sampled, forward, FLOOR)
     low, high = peak * 0.85, peak * 1.12 + 0.1 * GIB
     if unsure:
@@ -113,8 +122,24 @@ def _forward(shape: Shape, settings: Settings) -> float:
         widest = max(widest, (14.0 * values + 4.0 * keys) / tensor)
     if shape.experts:
         each = shape.expert_width / tensor
-        widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + each))
+        held = max(each, hidden) if _kept(shape, settings) else each
+        widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + held))
     return tokens * ((5.5 if shape.experts else 3.3) * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
+
+
+def _kept(shape: Shape, settings: Settings) -> float:
+    """The experts' two buffers, which stay allocated: inputs of both matrices for each token and expert.
+
+    vllm/model_executor/layers/fused_moe/experts/triton_moe.py ``workspace_shapes``. Kernels for weights of four bits
+    have none, or small ones: none was seen beside GPT-OSS' on an H200.
+    """
+    if not shape.experts or not settings.v1 or settings.cpu or settings.key < KEPT_BUFFER:
+        return 0.0
+    how = quantization.encoding(settings.quantization, shape.config, 2, shape.having())
+    if (how.of("experts") or 0.0) < 1.0:
+        return 0.0
+    each, hidden = shape.expert_width / settings.tensor, shape.hidden
+    return 2.0 * settings.batched * shape.experts_per_token * (max(each, hidden) + max(2 * each, hidden))
 
 
 def non_torch(settings: Settings, gpu: Gpu) -> Range:
