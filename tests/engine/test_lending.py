@@ -86,6 +86,7 @@ def test_taken_from_the_host_that_has_it(staging, store, host):
     staging.task("lend", state="absent", token=TOKEN)
     with pytest.raises(OSError):
         ask(lent["port"], "/")
+    assert not list(staging.state.rglob("*lend-*"))
 
 
 def test_who_may_have_what(staging, store, host):

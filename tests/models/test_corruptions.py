@@ -296,11 +296,9 @@ def test_types_of_the_package_are_known() -> None:
 
     from ansible_collections.cortex.vllm.plugins.module_utils import gguf_files
 
-    known = {name: (block, size) for name, block, size in gguf_files.TYPES.values()}
-    for kind, sizes in gguf.GGML_QUANT_SIZES.items():
-        if kind.name in known:
-            assert known[kind.name] == sizes, kind
-    assert {kind.name for kind in gguf.GGML_QUANT_SIZES} - set(known) <= {"NVFP4", "MXFP6", "Q1_0", "Q2_0"}
+    # A type that is not known has no size: a file of it that was cut off would pass, and its weights count for nothing.
+    theirs = {int(kind): (kind.name, *sizes) for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
+    assert {number: gguf_files.TYPES.get(number) for number in theirs} == theirs
 
 
 GGUF: list[tuple[str, Callable[[bytes], bytes], str, str]] = [

@@ -76,7 +76,8 @@ def lend(request, secrets):
             # A port tells nobody anything; the token stays in the memory of the one process.
             files.write_atomic(path, ('{{"port": {0}}}'.format(port)).encode("ascii"))
             idle, store = float(request.get("idle") or 900.0), request["store"]
-            detach.detach(lambda: _serve(listener, store, token, path, idle), keep=[lock.fd, listener.fileno()])
+            keep = [lock.fd, listener.fileno()]
+            detach.detach(lambda: _serve(listener, store, token, path, lock_path, idle), keep=keep)
     finally:
         lock.release()
     return {"port": port}
@@ -132,6 +133,13 @@ class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.socket = listener
         self.store, self.wanted = store, "Bearer " + token
         self.busy, self.last, self.guard = 0, time.monotonic(), threading.Lock()
+
+    def process_request(self, request, client_address):
+        """Who has no token costs a thread all the same: more than a few at once are sent away unheard."""
+        if threading.active_count() > 2 * MOST:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
 
     def handle_error(self, request, client_address):
         """Who takes went away: it comes again."""
@@ -202,17 +210,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.server.last = time.monotonic()
 
 
-def _serve(listener, store, token, path, idle):
+def _serve(listener, store, token, path, lock_path, idle):
     """The job that lends: until its note is gone, or nobody wants anything any more."""
     server = _Server(listener, store, token)
     while os.path.exists(path):
         server.handle_request()
         if not server.busy and time.monotonic() - server.last > idle:
             break
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+    listener.close()
+    # Nobody comes with this token again: nothing of it stays, not even the name of its lock.
+    for left in (path, lock_path):
+        try:
+            os.unlink(left)
+        except OSError:
+            pass
 
 
 class NotLent(Exception):
