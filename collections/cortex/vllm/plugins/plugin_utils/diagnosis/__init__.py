@@ -48,8 +48,10 @@ def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) ->
         log = sources.of_lines(log)
     services: dict[str, list[reading.Line]] = {}
     for service, text in bare(log):
-        if not service and (ended := _COMPOSE_END.match(text)) and ended["service"] in services:
+        if not service and services and "" not in services and (ended := _COMPOSE_END.match(text)):
             service = ended["service"]  # compose itself says how one of its services ended
+            if service not in services:
+                continue
         services.setdefault(service, []).append(reading.line_of(text))
     told = [(name, _of_one(lines, how)) for name, lines in services.items()] or [("", _of_one([], how))]
     if len(told) > 1:  # docker compose logs: the one with the trouble, then the one that is vLLM

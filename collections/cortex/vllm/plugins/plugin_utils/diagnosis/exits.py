@@ -118,17 +118,21 @@ def read(given: Any) -> Exit | None:
 #: describe, srun, shells.
 LAST = 40
 _CODE = re.compile(
-    r"^\S+ exited with code (?P<compose>\d+)|Main process exited, code=\w+, status=(?P<systemd>\d+)"
+    r"Main process exited, code=\w+, status=(?P<systemd>\d+)"
     r"|^\s*Exit Code:\s+(?P<kube>\d+)|Exited with exit code (?P<srun>\d+)"
 )
 #: Slurm ends a job at its time limit, or for whoever cancels it.
 _CANCELLED = re.compile(r"^(?:slurmstepd|srun): error: \*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT ")
+#: Their words are ordinary ones: only at the very end do they speak of the server.
+_COMPOSE = re.compile(r"^\S+ exited with code (?P<code>\d+)")
+_VERY_END = 5
 _OOM = re.compile(
     r"Failed with result 'oom-kill'|^\s*Reason:\s+OOMKilled|oom[_-]kill event|tasks? have been OOM Killed"
     r"|A process of this unit has been killed by the OOM killer"
 )
 _SHELL = re.compile(
-    r"^(?:\S+: line \d+:\s+\d+ )?(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)\b"
+    r"^(?:\S+: line \d+:\s+\d+ )?(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)"
+    r"(?: \(core dumped\))?(?:$|\s{2,})"
 )
 _SHELLS = {"Killed": 9, "Segmentation fault": 11, "Aborted": 6, "Bus error": 7, "Illegal instruction": 4}
 
@@ -136,14 +140,16 @@ _SHELLS = {"Killed": 9, "Segmentation fault": 11, "Aborted": 6, "Bus error": 7, 
 def told(texts: Sequence[str]) -> Exit | None:
     """How it ended by what the log's carrier or the shell around it says; None when nobody does."""
     code, oom = None, False
-    for text in texts:
+    for place, text in enumerate(texts, _VERY_END - len(texts)):
         if found := _CODE.search(text):
             code = int(next(item for item in found.groups() if item is not None))
             if "code=killed" in text or "code=dumped" in text:
                 code += 128
         elif _CANCELLED.search(text):
             code = 128 + 15
-        elif (found := _SHELL.search(text)) and len(text) < 400:
+        elif place >= 0 and (found := _COMPOSE.search(text)):
+            code = int(found["code"])
+        elif place >= 0 and (found := _SHELL.search(text)):
             code = 128 + _SHELLS[found["name"]]
         oom = oom or bool(_OOM.search(text))
     return Exit(code, oom) if code is not None or oom else None

@@ -110,7 +110,7 @@ class Start:
     """One start of a server: its lines, and how it ended."""
 
     def __init__(self, lines: list[reading.Line], how: exits.Exit | None) -> None:
-        self.lines, self.how = lines, how or exits.told([line.text for line in lines[-exits.LAST :]])
+        self.lines, self.how = lines, how or exits.told([line.text for line in lines[-exits.LAST :] if not line.level])
         ready = next((index for index, line in enumerate(lines) if reading.READY.search(line.text)), None)
         if ready is None and not any(line.text.startswith("Traceback") and not line.level for line in lines[:3]):
             # Only the end of a long log: requests were answered.

@@ -105,8 +105,26 @@ def test_compose_names_the_service_that_ended():
     assert (answer.as_dict()["code"], answer.notes) == ("start.crashed", ())
 
 
+def test_another_service_of_compose_that_ended_says_nothing_of_this_one():
+    served = [f"vllm-1  | {line}" for line in [*shapes.READY, *shapes.ACCESS]]
+    assert said([*served, "db-1 exited with code 137"]) == ("healthy", None)
+
+
 def test_nobody_says_how_it_ended():
     assert exits.told(["INFO: ready", "a request asks: what does 'exited with code 1' mean?"]) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"INFO {AT} async_llm_engine.py:157] Aborted request chatcmpl-1f.",
+        f"(APIServer pid=1) INFO {AT} [async_llm.py:400] Killed",
+        "Killed processes are listed above",
+        "my-proxy: it exited with code 1",
+    ],
+)
+def test_a_server_that_says_such_words_itself_is_healthy(line):
+    assert said([*SERVED, line]) == ("healthy", None)
 
 
 def test_a_rank_that_ends_without_an_error_points_to_the_first_rank():
