@@ -85,7 +85,7 @@ def made(tmp_path: pathlib.Path) -> t.Iterator[t.Callable[[], tuple[str, str]]]:
 
 def play(host: Machine, hosts: str, *tasks: dict[str, t.Any], arguments: tuple[str, ...] = ()) -> dict[str, t.Any]:
     """Tasks of the collection on one host; the result of the last."""
-    book = host.folder() / "book.json"
+    book = host.new_folder() / "book.json"
     book.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": list(tasks)}]))
     outcome = host.play(str(book), *arguments)
     assert outcome.code == 0, outcome.text

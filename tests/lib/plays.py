@@ -161,9 +161,9 @@ class Target:
 
     def begin(self, playbook: str | pathlib.Path = "site", *arguments: str) -> Play:
         """Begin a playbook; who begins it ends or kills it."""
-        return Play(self.folder(), self.inventory(), playbook, *arguments, settings=self.settings)
+        return Play(self.new_folder(), self.inventory(), playbook, *arguments, settings=self.settings)
 
-    def folder(self) -> pathlib.Path:
+    def new_folder(self) -> pathlib.Path:
         """A new folder, for what one run needs or leaves."""
         self.runs += 1
         out = self.directory / f"run-{self.runs:03d}"
