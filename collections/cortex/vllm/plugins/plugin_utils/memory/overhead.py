@@ -56,7 +56,7 @@ def sampler_path(settings: Settings, environment: dict[str, str] | None = None) 
     replaces the sort since 0.17, FlashInfer is on by default since 0.22.
     """
     asked = str((environment or {}).get("VLLM_USE_FLASHINFER_SAMPLER", ""))
-    if settings.rocm:  # neither FlashInfer nor the Triton kernel
+    if settings.rocm and settings.key < ((0, 17), 0, 0):  # no FlashInfer
         return "sorting", False
     if not settings.v1:
         return ("lean" if asked == "1" else "sorting"), False
@@ -124,7 +124,12 @@ def _forward(shape: Shape, settings: Settings) -> float:
         each = shape.expert_width / tensor
         held = max(each, hidden) if _kept(shape, settings) else each
         widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + held))
-    return tokens * ((5.5 if shape.experts else 3.3) * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
+    peak = tokens * ((5.5 if shape.experts else 3.3) * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
+    if settings.quantization in {"awq", "gptq"}:
+        # Asked for by name, so not replaced by Marlin's kernels: a matrix is unpacked as a whole for long batches
+        # (quantization/awq.py; csrc/quantization/gptq/q_gemm.cu temp_dq).
+        peak += 2.0 * hidden * 2 * shape.intermediate / tensor
+    return peak
 
 
 def _kept(shape: Shape, settings: Settings) -> float:
@@ -142,8 +147,11 @@ def _kept(shape: Shape, settings: Settings) -> float:
     return 2.0 * settings.batched * shape.experts_per_token * (max(each, hidden) + max(2 * each, hidden))
 
 
-def non_torch(settings: Settings, gpu: Gpu) -> Range:
-    """Context, libraries and NCCL's buffers, as logs show them (wide with several ranks)."""
+def non_torch(settings: Settings, gpu: Gpu, weights: float = 0.0) -> Range:
+    """Context, libraries and NCCL's buffers, as logs show them (wide with several ranks).
+
+    :param weights: bytes that are read into memory
+    """
     ranks = settings.tensor * settings.pipeline
     value, low, high = (0.12, 0.02, 0.3) if settings.v1 else (0.25, 0.01, 0.45)
     if not settings.v1 and settings.key >= ((0, 7), 0, 0):
@@ -160,8 +168,9 @@ def non_torch(settings: Settings, gpu: Gpu) -> Range:
     if ranks > 2 and gpu.capability is not None and gpu.capability < 8:
         value, low = 0.3, 0.1  # 0.1 on eight T4
     if any(word in gpu.name.lower() for word in ("gb10", "thor", "orin", "jetson")):
-        # Memory shared with the processor: pages that the system reads weights into count as used.
-        value, high = value + 1.4, high + 4.0
+        # Memory shared with the processor: pages that the system reads weights into count as used, as far as they are
+        # kept. 0.8 to 4.5 GiB were logged of weights from 4 to 51 GiB, 2.2 once of one.
+        value, high = value + 0.5 + 0.08 * weights / GIB, high + 4.0 + 0.08 * weights / GIB
     return Range(value * GIB, low * GIB, high * GIB)
 
 
@@ -173,7 +182,7 @@ def switched(gpu: Gpu) -> bool:
 
 
 def cuda_graphs(shape: Shape, settings: Settings) -> Range:
-    """Memory of captured graphs: grows with layers and captured sizes.
+    """Memory of captured graphs: what the first one takes, then by layers and captured sizes.
 
     Captured up to 512 rows, since 0.12 up to twice ``max_num_seqs`` (vllm/config/vllm.py
     _set_cudagraph_sizes); V0 up to 256.
@@ -185,7 +194,10 @@ def cuda_graphs(shape: Shape, settings: Settings) -> Range:
         most = min(512, settings.max_seqs * 2)
     sizes = _captured(settings, most)
     # Ranks beyond one keep buffers of their all-reduce for each graph.
-    value = (0.03 + 0.00023 * shape.layers * sizes * (1 + 0.1 * (settings.tensor - 1))) * GIB
+    # Nine graphs of 28 layers took 0.33 under the first runner of 0.22, eighty-six 0.53 to 0.64.
+    late = settings.key >= ((0, 19), 0, 0) and not runner.second(shape, settings)
+    base, each = (0.25, 0.00019) if late else (0.03, 0.00023)
+    value = (base + each * shape.layers * sizes * (1 + 0.1 * (settings.tensor - 1))) * GIB
     return Range(value, value * 0.15, value * 2.5 + 0.3 * GIB)
 
 

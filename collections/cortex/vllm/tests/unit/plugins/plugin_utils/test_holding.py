@@ -46,6 +46,14 @@ def test_restart_takes_what_is_there_and_nothing_new(host):
     assert actions(host.plan(changed)) == {"chat": "replace"}
 
 
+def test_a_restart_removes_nobody(host):
+    """`vllm_prune: remove` may stand in an inventory for ever; who restarts servers did not ask for that."""
+    host.converge({"chat": server(), "old": server(server_port=8001)})
+    plan = host.plan({"chat": server()}, prune="remove", restart=True)
+    assert actions(plan) == {"chat": "restart", "old": "none"} and "server.undeclared" in codes(plan)
+    assert actions(host.plan({"chat": server()}, prune="remove"))["old"] == "remove"
+
+
 def test_restart_starts_what_has_ended_and_creates_nothing(host):
     host.converge({"chat": server()})
     host.containers["cortex-vllm-chat"]["state"] = {"running": False, "ExitCode": 1}
