@@ -24,7 +24,7 @@ LOADER.exec_module(bench)
 @pytest.fixture(scope="module")
 def told() -> dict:
     starts = json.loads(bench.DATA.read_text(encoding="utf-8"))
-    assert len(starts) == 94
+    assert len(starts) == 106
     return bench.results(bench.measure(starts))
 
 
@@ -52,4 +52,4 @@ def test_verdicts(told: dict) -> None:
 
 def test_it_runs() -> None:
     done = subprocess.run([sys.executable, PROGRAM, "--each"], capture_output=True, text=True, check=True)
-    assert "cortex" in done.stdout and "67 of 67" in done.stdout
+    assert "cortex" in done.stdout and "78 of 78" in done.stdout

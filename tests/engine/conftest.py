@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE))
 
 from hands import IMAGE, SOCKET, Docker, Host
 from own_engine import OwnEngine
+from sites import Images
 
 
 def pytest_collection_modifyitems(items):
@@ -68,6 +69,14 @@ def empty_image(docker):
         docker.call("POST", "/images/create?fromSrc=-&repo={}&tag={}".format(repository, tag), raw=buffer.getvalue())
         found = docker.get("/images/{}/json".format(IMAGE))
     return found["Id"]
+
+
+@pytest.fixture
+def images(docker):
+    """Makes images of random content; all are removed at the end."""
+    found = Images(docker)
+    yield found
+    found.clean()
 
 
 @pytest.fixture(scope="module")

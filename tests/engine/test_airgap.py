@@ -106,13 +106,6 @@ def registry(tmp_path):
         one.stop()
 
 
-@pytest.fixture
-def images(docker):
-    found = sites.Images(docker)
-    yield found
-    found.clean()
-
-
 def fetch(host, image, login=None):
     """Pull by the step of the module, as the actions do."""
     request, secrets = {"image": image, "budget": 20.0}, {"registry": login} if login else {}

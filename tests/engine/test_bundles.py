@@ -19,13 +19,6 @@ NEEDED = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safet
 
 
 @pytest.fixture
-def images(docker):
-    found = sites.Images(docker)
-    yield found
-    found.clean()
-
-
-@pytest.fixture
 def left(tmp_path):
     """The connected side, with a model in its cache in two revisions."""
     site = sites.Site(tmp_path / "left")

@@ -161,13 +161,6 @@ def outside():
     return told.stdout.strip()
 
 
-@pytest.fixture
-def images(docker):
-    found = sites.Images(docker)
-    yield found
-    found.clean()
-
-
 def test_a_registry_with_a_private_ca(host, images, private, tmp_path):
     """Debian's docker-registry over TLS: what a refused pull means, and the CA in the place where the engine looks."""
     needed("docker-registry")

@@ -16,13 +16,6 @@ import sites
 
 
 @pytest.fixture
-def images(docker):
-    found = sites.Images(docker)
-    yield found
-    found.clean()
-
-
-@pytest.fixture
 def site(tmp_path):
     """Over a connection that is not local: files of the controller have to be sent."""
     return sites.Site(tmp_path / "site", connection="counted")

@@ -26,7 +26,8 @@ DECLARATIONS = [
     declared("secret in the environment", "security.secret-in-env", env={"HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz"}),
     declared("context beyond the model", "argument.max-model-len", engine_args={"max_model_len": 999999}),
     declared("more ranks than heads divide", "argument.parallel", engine_args={"tensor_parallel_size": 3}),
-    declared("GPUs that are not there", "gpu.absent", gpus=[0]),
+    # Absent is told of a host with a driver, the driver of one without.
+    declared("GPUs that are not there", "gpu.absent", "gpu.driver", gpus=[63]),
     declared("image that is not there", "image.absent", image="local/none:1"),
     declared("mount source that is missing", "path.missing", mounts=["/does/not/exist:/x"]),
     declared("model that is missing", "model.absent", model="/does/not/exist"),

@@ -30,8 +30,8 @@ class Fault:
     ending: str
 
 
-def declared(name: str, code: str, **fields: t.Any) -> Fault:
-    return Fault(name, "declaration", lambda bench: bench.converge(bench.changed(**fields)), (code,), REFUSED)
+def declared(name: str, *codes: str, **fields: t.Any) -> Fault:
+    return Fault(name, "declaration", lambda bench: bench.converge(bench.changed(**fields)), codes, REFUSED)
 
 
 def file(name: str, code: str, harm: t.Callable[[Bench], None]) -> Fault:

@@ -64,11 +64,13 @@ def look(state_dir, server, committed):
     server_dir = state.server_dir(state_dir, server)
     folder = _folder(server_dir, str(committed.get("generation") or ""))
     found = []
+    # What the collection makes itself; a model that somebody keeps beside it is theirs. Files of the generation that
+    # are mounted by themselves are among its marks.
+    made = (os.path.join(server_dir, "cache", ""), os.path.join(state_dir, "locks", "starting", ""))
     for source in sorted(set(_sources(committed.get("body")))):
-        # Files of the generation that are mounted by themselves are among its marks.
-        if source.startswith(state_dir.rstrip("/") + "/") and not source.startswith(folder + "/"):
-            if not os.path.lexists(source):
-                found.append({"path": os.path.relpath(source, server_dir), "problem": "missing"})
+        own = source in (folder, os.path.join(server_dir, "run")) or source.startswith(made)
+        if own and not os.path.lexists(source):
+            found.append({"path": os.path.relpath(source, server_dir), "problem": "missing"})
     if not os.path.isdir(folder):
         return found
     salt = str(committed.get("salt") or "")
@@ -129,6 +131,11 @@ def _file(path, content, mode, stamp, folder_mode, uid=None, gid=None):
         os.unlink(temporary)
     except FileNotFoundError:
         pass
-    files.write_new(temporary, content, mode, uid, gid)
-    os.rename(temporary, path)
+    try:
+        files.write_new(temporary, content, mode, uid, gid)
+        os.rename(temporary, path)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)  # half of it, on a full disk
+        raise
     files.sync_directory(os.path.dirname(path))

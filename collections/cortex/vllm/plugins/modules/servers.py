@@ -349,8 +349,8 @@ named:
 spans:
   description:
     - Declared models of this host that span others, by name. C(hosts) in the order of their ranks, this host's C(rank),
-      the C(key) that all of them must have in common, and whether there is something C(todo) here, and whether
-      what runs C(waits) to be stopped on all hosts before it is started on any.
+      the C(key) that all of them must have in common, whether there is something C(todo) here, whether it is C(held)
+      here, and whether what runs C(waits) to be stopped on all hosts before it is started on any.
   returned: when the host was planned
   type: dict
 fetched:

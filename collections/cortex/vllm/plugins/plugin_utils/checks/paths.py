@@ -22,10 +22,11 @@ def check(server: Server) -> Findings:
         if entry is None:
             continue
         if not entry.get("exists"):
-            fix = "Create it, or correct the path (nothing is created for a typo)."
+            code, fix = "path.missing", "Create it, or correct the path (nothing is created for a typo)."
             if field.startswith("devices"):
-                fix = "Load the driver that makes it, or correct the path."
-            yield server.finding("path.missing", "error", f"{source} is not there", field, fix)
+                # The engine's own refusal ends in this code too.
+                code, fix = "gpu.device", "Load the driver that makes it, or correct the path."
+            yield server.finding(code, "error", f"{source} is not there", field, fix)
         elif entry.get("message"):
             yield server.finding(
                 "path.unreadable",

@@ -26,7 +26,9 @@ _EXCEPTION = re.compile(
 #: docker, podman and compose: what the engine itself says.
 _DAEMON = re.compile(
     r"(?:Error response from daemon:? ?|Cannot start service \S+: |docker: (?!Error response)"
-    r"|^Error: (?=OCI runtime error|crun|runc|creating|unable to)"
+    r"|(?:^|(?<=[\s>|-]))Error: (?=OCI runtime error|crun|runc|creating|unable to|setting up CDI|statfs |short-name "
+    r"|initializing source|preparing container|netavark|rootlessport|mounting |[^\n]*(?:OCI |container-runtime: ))"
+    r"|^ERRO\[\d+\] (?=[^\n]*(?:OCI |sd-bus|cgroup))|^ERROR (?=\(catatonit)"
     r"|(?=nvidia-container-cli: ))(?P<text>.+)$"
 )
 _HELP = re.compile(r"(?:Run|See) 'docker")

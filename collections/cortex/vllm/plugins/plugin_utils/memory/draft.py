@@ -14,11 +14,12 @@ that the target's own checkpoint holds (vllm/config/speculative.py); n-gram and 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import kv_cache, quantization, weights
+from . import kv_cache, modules, quantization, weights
 from .arguments import Settings
 from .shape import Shape, UnknownArchitecture, read
 
@@ -74,6 +75,8 @@ def draft(
 
 def _own(target: Shape, settings: Settings, how: quantization.Encoding) -> Draft:
     """Layers for multi-token prediction: each a layer of the target and a projection of two hidden states to one."""
+    if _apart(target):
+        how = quantization.plain(2)
     number = int(target.config.get("num_nextn_predict_layers") or target.config.get("mtp_num_hidden_layers") or 1)
     one = dataclasses.replace(target, layers=1, dense_layers=0 if target.experts else 1, kinds=("full",), vision=None)
     none = dataclasses.replace(one, layers=0, dense_layers=0, kinds=())
@@ -82,3 +85,10 @@ def _own(target: Shape, settings: Settings, how: quantization.Encoding) -> Draft
         return Draft(0.0, kv_cache.token_bytes(target, settings) * number)
     layer = (parts[0] or 0.0) - (parts[1] or 0.0) + 2.0 * target.hidden * target.hidden * 2
     return Draft(layer * number, kv_cache.token_bytes(target, settings) * number)
+
+
+def _apart(target: Shape) -> bool:
+    """Whether a quantized checkpoint leaves these layers in 16 bits: by their name, or as the layer after the last."""
+    own = target.config.get("quantization_config")
+    names = modules.left_out_of(own) if isinstance(own, Mapping) else []
+    return any("mtp" in name or re.search(rf"layers\\?\.{target.layers}\b", name) for name in names)

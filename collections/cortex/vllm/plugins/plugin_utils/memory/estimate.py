@@ -224,6 +224,9 @@ def _padded(
     capability = card.capability if card else gpu.capability
     if how.mxfp4:
         return dataclasses.replace(how, pads=padding.mxfp4(settings, capability, question.environment))
+    asked = settings.quantization == "awq"  # its own kernel, which keeps the zero points as they are
+    if how.method in {"awq", "auto_awq"} and not asked and capability == 9.0 and settings.key >= ((0, 20), 0, 0):
+        return quantization.machete(how, model.config)
     if how.of("experts") == quantization.NVFP4:
         return dataclasses.replace(how, pads=padding.nvfp4(capability, 2 if "plain" in model.traits else 3))
     return how
@@ -250,7 +253,7 @@ def _sizes(result: Estimate) -> None:
     gpu = question.gpu or Gpu()
     if not settings.cpu:
         result.activation = overhead.activation(model, settings, environment)
-        result.non_torch = overhead.non_torch(settings, gpu)
+        result.non_torch = overhead.non_torch(settings, gpu, result.weights.value if result.weights else 0.0)
         result.graphs = overhead.cuda_graphs(model, settings)
     if settings.cache_bytes is not None:
         size = float(settings.cache_bytes)

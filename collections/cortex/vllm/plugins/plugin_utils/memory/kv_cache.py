@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import state_space
+from . import runner, state_space
 from .arguments import Settings, true
 from .shape import DTYPE_BYTES, Shape
 
@@ -208,11 +208,12 @@ def blocks_needed(plan: Layout, settings: Settings, length: int) -> int:
 def _blocks(kind: str, plan: Layout, settings: Settings, length: int) -> int:
     if kind == "linear":
         return plan.states or math.ceil(length / plan.block)
+    ahead = runner.batches_in_flight(settings) * settings.batched
     if kind == "sliding" and plan.window:
         # +1: the window need not begin at a block's first token.
-        return math.ceil(min(plan.window - 1 + settings.batched, length) / (plan.slid or plan.block)) + 1
+        return math.ceil(min(plan.window - 1 + ahead, length) / (plan.slid or plan.block)) + 1
     if kind == "chunked" and plan.window:
-        return math.ceil(min(plan.window + settings.batched, length) / plan.block)
+        return math.ceil(min(plan.window + ahead, length) / plan.block)
     return math.ceil(length / plan.block)
 
 

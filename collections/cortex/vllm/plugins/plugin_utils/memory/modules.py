@@ -145,7 +145,7 @@ def _sizes(
     size: Callable[[Mapping[str, Any]], float | None],
 ) -> dict[str, float]:
     groups = _groups(own, size)
-    left_out = Names(item for name in _LEFT_OUT for item in _list(own.get(name)))
+    left_out = Names(left_out_of(own))
     if not groups and usual is None:
         return {}
     found: dict[str, float] = {}
@@ -157,6 +157,14 @@ def _sizes(
         values = [_module(module, number, usual, groups, left_out) for module in modules]
         found[part] = sum(values) / len(values)
     return found
+
+
+def left_out_of(own: Mapping[str, Any]) -> list[str]:
+    """Names and patterns of modules that stay in 16 bits; GPTQModel marks them with ``-:`` among its exceptions."""
+    found = [str(item) for name in _LEFT_OUT for item in _list(own.get(name))]
+    dynamic = own.get("dynamic")
+    marked = dynamic if isinstance(dynamic, Mapping) else ()
+    return found + [f"re:{str(name)[2:]}" for name in marked if str(name).startswith("-:")]
 
 
 def _module(module: str, number: int, usual: float | None, groups: list[tuple[Names, float]], left_out: Names) -> float:

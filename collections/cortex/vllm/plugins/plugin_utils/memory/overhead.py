@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import runner, vision
+from . import quantization, runner, vision
 from .arguments import GIB, Gpu, Settings, integer, true
 from .shape import Shape
 
@@ -29,6 +29,11 @@ SORTING = 38.0
 LEAN = 14.0
 #: … and the second model runner profiles without top-k and top-p: with a 32-bit copy, and none since 0.26.
 SECOND, SECOND_COPY = 2.0, 6.0
+#: Beside speculation the rejection sampler profiles too: two rows of logits for each request, and 32 bits of each.
+SPECULATING = 32.0
+#: Since then experts compute in a buffer that stays (vllm/v1/worker/workspace.py; unquantized_fused_moe_method.py has
+#: its kernel behind it since 0.16).
+KEPT_BUFFER = ((0, 16), 0, 0)
 #: cuBLAS' workspace on Hopper and Blackwell (32 MiB) and small change.
 WORKSPACE = 32 << 20
 FLOOR = int(0.15 * GIB)
@@ -51,7 +56,7 @@ def sampler_path(settings: Settings, environment: dict[str, str] | None = None) 
     replaces the sort since 0.17, FlashInfer is on by default since 0.22.
     """
     asked = str((environment or {}).get("VLLM_USE_FLASHINFER_SAMPLER", ""))
-    if settings.rocm:  # neither FlashInfer nor the Triton kernel
+    if settings.rocm and settings.key < ((0, 17), 0, 0):  # no FlashInfer
         return "sorting", False
     if not settings.v1:
         return ("lean" if asked == "1" else "sorting"), False
@@ -79,13 +84,17 @@ def activation(shape: Shape, settings: Settings, environment: dict[str, str] | N
     each = SORTING if path == "sorting" else LEAN
     if second:
         each, unsure = (SECOND if settings.key >= ((0, 26), 0, 0) else SECOND_COPY), False
+    elif settings.v1 and settings.given.get("speculative_config"):
+        each = max(each, SPECULATING)
     if not settings.v1 and shape.vision is not None:
         # V0 profiles as many sequences as fit with the largest image each.
         sizes = vision.tower(shape) or {}
         rows = min(rows, max(1, settings.batched // sizes.get("tokens", 576)))
     logits = 0.0 if settings.pooling else float(rows) * shape.vocab
     hidden = settings.batched * shape.hidden * 2.0
-    sampled = logits * each + (hidden if settings.v1 else 0.0)
+    sampled = logits * each + (hidden if settings.v1 else 0.0) + _kept(shape, settings)
+    if settings.key >= KEPT_BUFFER and not second:
+        sampled += WORKSPACE
     peak = max(sampled, forward, FLOOR)
     low, high = peak * 0.85, peak * 1.12 + 0.1 * GIB
     if unsure:
@@ -113,12 +122,36 @@ def _forward(shape: Shape, settings: Settings) -> float:
         widest = max(widest, (14.0 * values + 4.0 * keys) / tensor)
     if shape.experts:
         each = shape.expert_width / tensor
-        widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + each))
-    return tokens * ((5.5 if shape.experts else 3.3) * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
+        held = max(each, hidden) if _kept(shape, settings) else each
+        widest = max(attention, shape.experts_per_token * (max(2 * each, hidden) + held))
+    peak = tokens * ((5.5 if shape.experts else 3.3) * hidden + widest) * 2.0 + (WORKSPACE if settings.v1 else 0)
+    if settings.quantization in {"awq", "gptq"}:
+        # Asked for by name, so not replaced by Marlin's kernels: a matrix is unpacked as a whole for long batches
+        # (quantization/awq.py; csrc/quantization/gptq/q_gemm.cu temp_dq).
+        peak += 2.0 * hidden * 2 * shape.intermediate / tensor
+    return peak
 
 
-def non_torch(settings: Settings, gpu: Gpu) -> Range:
-    """Context, libraries and NCCL's buffers, as logs show them (wide with several ranks)."""
+def _kept(shape: Shape, settings: Settings) -> float:
+    """The experts' two buffers, which stay allocated: inputs of both matrices for each token and expert.
+
+    vllm/model_executor/layers/fused_moe/experts/triton_moe.py ``workspace_shapes``. Kernels for weights of four bits
+    have none, or small ones: none was seen beside GPT-OSS' on an H200.
+    """
+    if not shape.experts or not settings.v1 or settings.cpu or settings.key < KEPT_BUFFER:
+        return 0.0
+    how = quantization.encoding(settings.quantization, shape.config, 2, shape.having())
+    if (how.of("experts") or 0.0) < 1.0:
+        return 0.0
+    each, hidden = shape.expert_width / settings.tensor, shape.hidden
+    return 2.0 * settings.batched * shape.experts_per_token * (max(each, hidden) + max(2 * each, hidden))
+
+
+def non_torch(settings: Settings, gpu: Gpu, weights: float = 0.0) -> Range:
+    """Context, libraries and NCCL's buffers, as logs show them (wide with several ranks).
+
+    :param weights: bytes that are read into memory
+    """
     ranks = settings.tensor * settings.pipeline
     value, low, high = (0.12, 0.02, 0.3) if settings.v1 else (0.25, 0.01, 0.45)
     if not settings.v1 and settings.key >= ((0, 7), 0, 0):
@@ -135,8 +168,9 @@ def non_torch(settings: Settings, gpu: Gpu) -> Range:
     if ranks > 2 and gpu.capability is not None and gpu.capability < 8:
         value, low = 0.3, 0.1  # 0.1 on eight T4
     if any(word in gpu.name.lower() for word in ("gb10", "thor", "orin", "jetson")):
-        # Memory shared with the processor: pages that the system reads weights into count as used.
-        value, high = value + 1.4, high + 4.0
+        # Memory shared with the processor: pages that the system reads weights into count as used, as far as they are
+        # kept. 0.8 to 4.5 GiB were logged of weights from 4 to 51 GiB, 2.2 once of one.
+        value, high = value + 0.5 + 0.08 * weights / GIB, high + 4.0 + 0.08 * weights / GIB
     return Range(value * GIB, low * GIB, high * GIB)
 
 
@@ -148,7 +182,7 @@ def switched(gpu: Gpu) -> bool:
 
 
 def cuda_graphs(shape: Shape, settings: Settings) -> Range:
-    """Memory of captured graphs: grows with layers and captured sizes.
+    """Memory of captured graphs: what the first one takes, then by layers and captured sizes.
 
     Captured up to 512 rows, since 0.12 up to twice ``max_num_seqs`` (vllm/config/vllm.py
     _set_cudagraph_sizes); V0 up to 256.
@@ -160,7 +194,10 @@ def cuda_graphs(shape: Shape, settings: Settings) -> Range:
         most = min(512, settings.max_seqs * 2)
     sizes = _captured(settings, most)
     # Ranks beyond one keep buffers of their all-reduce for each graph.
-    value = (0.03 + 0.00023 * shape.layers * sizes * (1 + 0.1 * (settings.tensor - 1))) * GIB
+    # Nine graphs of 28 layers took 0.33 under the first runner of 0.22, eighty-six 0.53 to 0.64.
+    late = settings.key >= ((0, 19), 0, 0) and not runner.second(shape, settings)
+    base, each = (0.25, 0.00019) if late else (0.03, 0.00023)
+    value = (base + each * shape.layers * sizes * (1 + 0.1 * (settings.tensor - 1))) * GIB
     return Range(value, value * 0.15, value * 2.5 + 0.3 * GIB)
 
 

@@ -45,8 +45,9 @@ class Padding:
 #: Marlin's, which every NVIDIA GPU without a kernel of its own takes.
 MARLIN = Padding(width=128, hidden=256)
 #: triton_kernels, which the images of vLLM bring since 0.12 (cmake/external_projects/triton_kernels.cmake): values lie
-#: in rows of 128 bytes.
-TRITON = Padding(width=64, summed=256)
+#: in rows of 128 bytes, in the kernels of Triton 3.6 in rows of 64 (hopper_value.py ``swizzle_data``; GPT-OSS 20B was
+#: measured with 0.26.0 on an H200).
+TRITON, TRITON_SINCE_17 = Padding(width=64, summed=256), Padding(width=64, summed=128)
 
 
 def mxfp4(settings: Settings, capability: float | None, environment: Mapping[str, str] | None = None) -> Padding:
@@ -58,7 +59,7 @@ def mxfp4(settings: Settings, capability: float | None, environment: Mapping[str
     if capability is None or marlin or true(settings.given.get("enable_lora")):
         return MARLIN
     if capability == 9.0 and settings.key >= ((0, 12), 0, 0):
-        return TRITON
+        return TRITON if settings.key < ((0, 17), 0, 0) else TRITON_SINCE_17
     if 10 <= capability < 11:
         return Padding(width=256 if settings.key < ((0, 28), 0, 0) else 128, hidden=256)
     return MARLIN

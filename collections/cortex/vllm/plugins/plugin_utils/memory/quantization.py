@@ -12,6 +12,7 @@ Sources: vllm/model_executor/layers/quantization/ (``create_weights`` of each me
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,6 +133,20 @@ def _weights(weights: Mapping[str, Any]) -> float:
 def grouped(bits: int, group: int) -> float:
     """Integers in groups: a 16-bit scale and a zero point for each group of the input dimension."""
     return bits / 8 + ((2 + bits / 8) / group if group > 0 else 0.0)
+
+
+def machete(how: Encoding, config: Mapping[str, Any]) -> Encoding:
+    """AWQ as Hopper's kernel keeps it: zero points multiplied with their scales, in 16 bits.
+
+    vllm/model_executor/kernels/linear/mixed_precision/machete.py ``transform_w_zp``; AWQ takes it since 0.20.
+    """
+    own = config.get("quantization_config") or {}
+    group = _int(own, ("group_size", "q_group_size"), 128)
+    if how.linear is None or group <= 0 or own.get("zero_point") is False:
+        return how
+    more = (2 - _int(own, ("bits", "w_bit"), 4) / 8) / group
+    parts = {part: size + more if size == how.linear else size for part, size in how.parts.items()}
+    return dataclasses.replace(how, linear=how.linear + more, parts=parts)
 
 
 def _int(own: Mapping[str, Any], names: tuple[str, ...], usual: int) -> int:

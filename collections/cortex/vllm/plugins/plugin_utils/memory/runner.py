@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .arguments import Settings
+from .arguments import Settings, true
 from .shape import Shape
 
 _FIRST = frozenset({"Qwen3ForCausalLM"})
@@ -60,3 +60,33 @@ def second(shape: Shape, settings: Settings, environment: Mapping[str, str] | No
 def profiles_images(settings: Settings, second_runner: bool) -> bool:
     """The second runner leaves images out while it profiles, until 0.27."""
     return not second_runner or settings.key >= ((0, 27), 0, 0)
+
+
+#: Methods of speculation beside which batches overlap (vllm/config/vllm.py; EagleModelTypes has those of MTP).
+_OVERLAPPING = ("eagle", "eagle3", "extract_hidden_states", "dflash", "ngram_gpu", "dspark")
+
+
+def batches_in_flight(settings: Settings) -> int:
+    """Batches that keep the blocks of their tokens at once: sliding and chunked layers hold room for all of them.
+
+    Since 0.26 (vllm/config/vllm.py ``max_in_flight_tokens``); one before.
+    """
+    if settings.key < ((0, 26), 0, 0):
+        return 1
+    if not _overlaps(settings) or (settings.pipeline > 1 and settings.key < EVERY):
+        return settings.pipeline
+    return settings.pipeline + 1
+
+
+def _overlaps(settings: Settings) -> bool:
+    """Whether the scheduler works ahead (``async_scheduling``)."""
+    asked = settings.given.get("async_scheduling")
+    if settings.cpu:
+        return False
+    if asked is not None:
+        return true(asked)
+    said = settings.given.get("speculative_config")
+    method = str(said.get("method", "")) if isinstance(said, Mapping) else ""
+    if said and not (method in _OVERLAPPING or "mtp" in method):
+        return False
+    return not settings.pooling and str(settings.given.get("distributed_executor_backend", "")) != "ray"

@@ -43,11 +43,13 @@ FAMILIES: dict[str, dict[str, int]] = {
 }
 #: Towers that transformers' own modules make are on every rank, whole (vllm/model_executor/models/gemma4_mm.py).
 WHOLE = frozenset({"Gemma4"})
-#: Vectors of the tower's width that are live at its peak, for each patch: queries and keys that are rotated or
-#: normalized in 32 bits (59 KB a patch were logged for Qwen3's tower), and where neither is done (15 KB for SigLIP).
+#: Vectors of the tower's width that are live at its peak, for each patch: queries and keys that are rotated together
+#: in 32 bits (0.11 and 0.12; 59 KB a patch were logged for Qwen3's tower), and where it is not done (15 KB for SigLIP).
 ROTATED, STILL = 18, 6
 #: The same for Qwen's towers since 0.13, which rotate in 16 bits: their MLP is the widest place then.
 SLIM = 3
+#: And before 0.11, where queries and keys are rotated in 32 bits one after the other: vectors of the attention.
+APART = 10
 #: Frames of the video that Qwen2-VL and Qwen2.5-VL are profiled with, two to a group; Qwen3-VL's is an image's size.
 FRAMES, FRAMES_BEFORE = 14, 16
 _NAMES = {
@@ -164,8 +166,11 @@ def activation(shape: Shape, settings: Settings) -> float:
     pixels = patches * 14 * 14 * 3 * 2 * 2.0
     outputs = tokens * shape.hidden * sizes.get("mergers", 1) * 2 * 2.0
     live, matrices = STILL, 2
-    if shape.family.startswith("Qwen") and settings.key >= ((0, 13), 0, 0):
+    if shape.family.startswith("Qwen") and not ((0, 11), 0, 0) <= settings.key < ((0, 13), 0, 0):
         live, matrices = SLIM, sizes["matrices"]
+        if settings.key < ((0, 11), 0, 0):
+            attention = (2 + APART / (1 if sizes["heads"] % settings.tensor else settings.tensor)) * width
+            mlp = max(mlp, int((attention - live * width) * settings.tensor / matrices))
     elif shape.family.startswith(("Qwen", "DotsOCR", "Kimi", "InternVL")):
         live = ROTATED
     return patches * (matrices * mlp / settings.tensor + live * width) * 2.0 + pixels + outputs

@@ -251,13 +251,18 @@ def _undeclared(specs: Sequence[Any], observation: Observation, options: Options
         held = holds.on(found[name].gpus)
         if held and options.prune == "remove":
             found[name].action, found[name].reason = "held", f"{held[2]}: {held[0].reason}"
-        elif options.prune == "remove" and not options.only and observation.container(name) is not None:
+        elif options.prune == "remove" and not _part_only(options) and observation.container(name) is not None:
             found[name].action, found[name].reason = "remove", "nobody declares it"
         else:
             fix = f"Declare it, or write prune: remove; by hand: docker rm -f {container.name}."
             text = f"container {container.name} ({status}) belongs to server {name}, which nobody declares"
             found[name].findings.append(Finding("server.undeclared", "warning", text, fix=fix, server=name))
     return list(found.values())
+
+
+def _part_only(options: Options) -> bool:
+    """Whether the task is about some servers, or restarts what is there: neither takes anything away from others."""
+    return bool(options.only) or options.restart
 
 
 def _removal(server: ServerPlan, observation: Observation) -> dict[str, Any]:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -211,7 +212,14 @@ def _held(plan: ServerPlan, ready: Prepared, observation: Observation, holds: Ho
     hold, field, what = found
     until = f" until {hold.until}" if hold is not None and hold.until else ""
     plan.action, plan.reason = "held", f"{what}{until}: {hold.reason if hold is not None else 'no reason given'}"
-    plan.findings.append(Finding("server.held", "info", plan.reason, field=field, server=plan.name))
+    finding = Finding("server.held", "info", plan.reason, field=field, server=plan.name)
+    if ready.server.transaction:
+        # Nobody finishes it while it is held, and the server may be down: that is more than a remark.
+        plan.state = "interrupted"
+        plan.reason += f"; {_cut_off(ready.server.transaction)}, and stays so"
+        fix = "End the hold and converge: what was cut off is finished, or undone."
+        finding = dataclasses.replace(finding, severity="warning", message=plan.reason, fix=fix)
+    plan.findings.append(finding)
     return True
 
 

@@ -35,7 +35,7 @@ def check(subject: Subject) -> Findings:
 
 def number(value: Any) -> float | None:
     """A declared number, also as text; None when it is none, or a word such as ``auto``."""
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
         return float(value) if isinstance(value, (int, float)) else float(human_int(value))

@@ -34,6 +34,7 @@ class Written:
             files.directory(os.path.join(self.server_dir, name), 0o750)
         files.write_generation(self.server_dir, "g1", WANTED, SECRETS, USER, "j1")
         mounts = [str(self.folder), self.server_dir + "/run", self.server_dir + "/cache/abc"]
+        mounts += [self.state_dir + "/models/not-ours", self.server_dir + "/hub"]
         mounts += [str(self.folder / "nccl" / "nccl.conf"), "/models/chat", self.state_dir + "/locks/starting/GPU-1"]
         self.committed = {
             "generation": "g1",
@@ -120,6 +121,7 @@ def test_what_cannot_be_put_back_says_so(written):
     assert written.problems() == {GENERATION + "/nccl/nccl.conf": "missing"}
     with pytest.raises(OSError):
         written.put_back()
+    assert os.listdir(str(written.folder / "nccl")) == ["nccl.conf"], "nothing half-written stays"
 
 
 def test_directories_that_the_engine_would_miss_are_named(written):

@@ -151,7 +151,7 @@ def test_paths(entry, expected):
 def test_devices_are_looked_for():
     one = subject({"devices": ["/dev/null", "/dev/nope"]}, {"paths": {"/dev/nope": {"exists": False}}})
     (found,) = paths.check(one)
-    assert (found.code, found.field) == ("path.missing", "vllm_servers[chat].devices[1]") and "driver" in found.fix
+    assert (found.code, found.field) == ("gpu.device", "vllm_servers[chat].devices[1]") and "driver" in found.fix
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,14 @@ def test_restart_takes_what_is_there_and_nothing_new(host):
     assert actions(host.plan(changed)) == {"chat": "replace"}
 
 
+def test_a_restart_removes_nobody(host):
+    """`vllm_prune: remove` may stand in an inventory for ever; who restarts servers did not ask for that."""
+    host.converge({"chat": server(), "old": server(server_port=8001)})
+    plan = host.plan({"chat": server()}, prune="remove", restart=True)
+    assert actions(plan) == {"chat": "restart", "old": "none"} and "server.undeclared" in codes(plan)
+    assert actions(host.plan({"chat": server()}, prune="remove"))["old"] == "remove"
+
+
 def test_restart_starts_what_has_ended_and_creates_nothing(host):
     host.converge({"chat": server()})
     host.containers["cortex-vllm-chat"]["state"] = {"running": False, "ExitCode": 1}
@@ -181,3 +189,15 @@ def test_an_unreadable_plan_file_is_named(tmp_path, text):
         plan_files.saved_plan(str(path), "a")
     assert [item.code for item in refused.value.findings] == ["plan.unreadable"]
     assert str(path) in str(refused.value)
+
+
+def test_a_held_server_whose_change_was_cut_off_is_more_than_a_remark(host):
+    """It may be down, between the old container and the new one, and nobody ends that while it is held."""
+    host.converge({"chat": server()})
+    host.states["chat"]["transaction"] = {"job": "dead", "action": "replace", "step": "stopped"}
+    plan = host.plan({"chat": server()}, **holds({"reason": "its disk is copied"}))
+    (finding,) = plan.findings
+    assert actions(plan) == {"chat": "held"} and plan.servers[0].state == "interrupted"
+    assert (finding.code, finding.severity) == ("server.held", "warning")
+    assert "an earlier replace was cut off at step stopped, and stays so" in finding.message
+    assert actions(host.plan({"chat": server()})) == {"chat": "recover"}

@@ -61,6 +61,9 @@ def said(version: str, arguments: dict[str, Any]) -> list[str]:
         ("0.18.1", {"block_size": 0}, ["error argument.invalid", "at least 1"]),
         ("0.13.0", {"max_model_len": -1}, ["error argument.invalid", "at least 1"]),
         ("0.32.0", {"max_model_len": 10**40}, ["error argument.invalid", "out of range"]),
+        # No number at all: told as any wrong kind.
+        ("0.32.0", {"max_model_len": {"a": 1}}, ["error argument.shape"]),
+        ("0.32.0", {"max_num_seqs": [2]}, ["error argument.value"]),
         ("0.10.0", {"max_logprobs": -1}, ["error argument.invalid", "came with 0.10.1"]),
         ("0.32.0", {"seed": -1}, ["error argument.invalid", "0 to 4294967295"]),
         ("0.32.0", {"tensor_parallel_size": "0"}, ["error argument.invalid", "at least 1"]),

@@ -78,6 +78,20 @@ class Box:
             check=False,
         )
 
+    def stopped_after(self, words: str, shell: list[str]) -> None:
+        """Start it, and once it says the words, stop it: it ends at once."""
+        process = subprocess.Popen(
+            [*shell, str(self.files / "launch.sh"), *PROGRAM], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert process.stderr is not None
+        try:
+            assert words in process.stderr.readline()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=5) == -signal.SIGTERM
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its sleep, which a container's init would end
+
     @property
     def slept(self) -> list[str]:
         path = self.files.parent / "slept"
@@ -182,17 +196,7 @@ def test_waits_longer_after_each_failed_start(shell: list[str], box: Box) -> Non
 
 def test_gives_up_in_the_end_and_can_still_be_stopped(shell: list[str], box: Box) -> None:
     box.counter.write_text("abc123 12\n")
-    process = subprocess.Popen(
-        [*shell, str(box.files / "launch.sh"), *PROGRAM], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr is not None
-    assert "gave up after 12 failed starts in a row" in process.stderr.readline()
-    try:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=5) == -signal.SIGTERM
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    box.stopped_after("gave up after 12 failed starts in a row", shell)
 
 
 def test_another_generation_begins_at_zero(shell: list[str], box: Box) -> None:
@@ -216,17 +220,7 @@ def test_nothing_is_counted_without_a_health_check(shell: list[str], box: Box) -
 
 def test_a_stop_during_the_wait_ends_it(shell: list[str], box: Box) -> None:
     box.counter.write_text("abc123 5\n")
-    process = subprocess.Popen(
-        [*shell, str(box.files / "launch.sh"), *PROGRAM], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stderr is not None
-    assert "begins in 80 s" in process.stderr.readline()
-    try:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=5) == -signal.SIGTERM
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its sleep, which a container's init would end
+    box.stopped_after("begins in 80 s", shell)
 
 
 def test_the_image_s_own_cache_is_kept(shell: list[str], box: Box, tmp_path: pathlib.Path) -> None:
