@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "engine"))
+sys.path[:0] = [str(ROOT / "tests" / "engine"), str(ROOT / "tests" / "lib")]
 
 sites = importlib.import_module("sites")
 sites.write_cache(sys.argv[1], "org/tiny", sites.model_files(size=3_000_000))

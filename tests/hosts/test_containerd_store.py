@@ -153,3 +153,25 @@ def test_several_images_of_one_tar(host: Machine, made: t.Any, tmp_path: pathlib
     task = {"cortex.vllm.image_load": {"path": str(tmp_path / "nameless.tar")}, "ignore_errors": True}
     refused = play(host, "vllm", task)
     assert not refused["changed"] and "docker tag" in refused["msg"], refused
+
+
+def test_a_bundle_of_such_an_engine_for_another(
+    host: Machine, registry: t.Any, made: t.Any, tmp_path: pathlib.Path
+) -> None:
+    """What it saved is loaded by an engine with the classic store, under that one's own id, once."""
+    source, own = made()
+    _ref, digest = registry.push(source)
+    pulled = digest.replace(registry.host, outside(registry))
+    host.run("docker", "pull", "--quiet", pulled)
+    assert ident(host, pulled) != own
+    play(host, "vllm", {"cortex.vllm.bundle": {"path": "/srv/bundle", "images": [pulled]}})
+    docker("cp", f"{host.name}:/srv/bundle", str(tmp_path / "bundle"))
+    docker("rmi", "--force", own)
+    restore = {"cortex.vllm.restore": {"path": str(tmp_path / "bundle"), "state_dir": str(tmp_path / "state")}}
+    try:
+        assert play(host, "localhost", restore)["changed"]
+        assert docker("image", "inspect", "-f", "{{.Id}}", own) == own
+        again = play(host, "localhost", restore)
+        assert (again["changed"], again["sent"]) == (False, 0)
+    finally:
+        docker("rmi", "--force", own, check=False)

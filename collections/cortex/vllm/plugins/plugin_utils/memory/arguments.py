@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 from .. import catalog
+from . import cards
 from .shape import DTYPE_BYTES, Shape
 
 Version = tuple[tuple[int, ...], int, int]
@@ -185,7 +186,7 @@ def settle(
         version=version, key=key, v1=v1, tensor=tensor, pipeline=pipeline, utilization=utilization,
         cache_bytes=cache, max_len=max_len, max_seqs=seqs, batched=batched, chunked=chunked,
         eager=true(given.get("enforce_eager")) or cpu, block=integer(given, "block_size", 128 if cpu else 16),
-        cache_dtype=str(given.get("kv_cache_dtype") or "auto"), dtype=dtype,
+        cache_dtype=_cache_dtype(given, key, shape, gpu), dtype=dtype,
         quantization=str(given["quantization"]) if given.get("quantization") else None, pooling=pooling,
         hybrid=v1 and key >= ((0, 10), 0, 0) and not true(given.get("disable_hybrid_kv_cache_manager"))
         and not given.get("kv_transfer_config"),
@@ -203,6 +204,21 @@ def _v1(key: Version, gpu: Gpu, environment: Mapping[str, Any], pooling: bool) -
     if str(environment.get("VLLM_USE_V1", "")) in {"0", "1"}:
         return str(environment["VLLM_USE_V1"]) == "1"
     return key >= (((0, 9), 0, 0) if pooling else ((0, 8), 0, 0)) and (gpu.capability is None or gpu.capability >= 8.0)
+
+
+def _cache_dtype(given: Mapping[str, Any], key: Version, shape: Shape, gpu: Gpu) -> str:
+    """FP8 beside sparse attention has a layout of its own: everywhere before 0.18, on Hopper since.
+
+    Source: models/config.py DeepseekV32ForCausalLM of 0.11 to 0.17; layers/attention/mla_attention.py and
+    platforms/cuda.py (FLASHMLA_SPARSE) since.
+    """
+    asked = str(given.get("kv_cache_dtype") or "auto")
+    if shape.indexed and asked.startswith("fp8"):
+        card = cards.find(gpu.name) if gpu.capability is None else None
+        capability = card.capability if card else gpu.capability
+        if key < ((0, 18), 0, 0) or capability == 9.0:
+            return "fp8_ds_mla"
+    return asked
 
 
 def _length(given: Mapping[str, Any], shape: Shape) -> int:

@@ -94,6 +94,15 @@ def test_layers_take_their_tokens_from_an_indexer_before_them() -> None:
     assert both[0] and both[1] and both[0].per_token - both[1].per_token == pytest.approx(57 * 132, abs=80)
 
 
+@pytest.mark.parametrize(
+    ("version", "card", "each"),
+    [("0.17.1", "B200", 656 + 132), ("0.26.0", "H200", 656 + 132), ("0.26.0", "B200", 576 + 132)],
+)
+def test_fp8_beside_sparse_attention_has_its_own_layout_on_hopper(version, card, each) -> None:
+    cache = ask(config("log74-glm-5-fp8-tp8"), version, card, 140, tensor_parallel_size=8, kv_cache_dtype="fp8").cache
+    assert cache and cache.per_token == each * 78
+
+
 def test_a_long_context_is_profiled_with_a_long_video() -> None:
     asked = config("log15-qwen2.5-vl-7b")
     long, short = (ask(asked, "0.23.0", max_num_seqs=8, max_model_len=length).activation for length in (128000, 32768))
