@@ -48,7 +48,7 @@ def diagnose(log: Sequence[str], exit: Any = None, server: str | None = None) ->
         log = sources.of_lines(log)
     services: dict[str, list[reading.Line]] = {}
     for service, text in bare(log):
-        if not service and services and "" not in services and (ended := _COMPOSE_END.match(text)):
+        if not service and any(services) and (ended := _COMPOSE_END.match(text)):
             service = ended["service"]  # compose itself says how one of its services ended
             if service not in services:
                 continue

@@ -101,6 +101,8 @@ def test_a_given_exit_state_is_believed_first():
 
 def test_compose_names_the_service_that_ended():
     lines = [f"vllm-1  | {line}" for line in LOADS]
+    answer = diagnosis.diagnose(["Attaching to vllm-1", *lines, "vllm-1 exited with code 139"])
+    assert answer.as_dict()["code"] == "start.crashed"
     answer = diagnosis.diagnose([*lines, "vllm-1 exited with code 139"])
     assert (answer.as_dict()["code"], answer.notes) == ("start.crashed", ())
 
