@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def build_parsers(tree: Path) -> tuple[Any, Any, list[str]]:
             break
         except (ImportError, AttributeError):
             continue
+    _every_choice()
     parser_class = argument_utils.FlexibleArgumentParser
     cli_args = importlib.import_module(module_of(tree, "entrypoints", "cli_args.py", "def make_arg_parser("))
     base = cli_args.make_arg_parser(parser_class(prog="vllm serve"))
@@ -50,6 +52,24 @@ def build_parsers(tree: Path) -> tuple[Any, Any, list[str]]:
     except Exception as error:
         notes.append(f"serve subcommand: {type(error).__name__}: {error}")
     return base, serve, notes
+
+
+def _every_choice() -> None:
+    """Make a release that takes the choices of any one of two ``Literal`` types, as its set happens to lie, take both.
+
+    0.8.5 does so for ``--guided-decoding-backend`` (vllm/engine/arg_utils.py ``get_kwargs``): its own choices change
+    from one start to the next.
+    """
+    utils: Any = importlib.import_module("vllm.engine.arg_utils")
+    one = getattr(utils, "get_type", None)
+    if one is None:
+        return
+
+    def get_type(hints: Any, kind: Any) -> Any:
+        said = [value for hint in hints if typing.get_origin(hint) is typing.Literal for value in typing.get_args(hint)]
+        return typing.Literal[tuple(sorted(set(said)))] if kind is typing.Literal and said else one(hints, kind)
+
+    utils.get_type = get_type
 
 
 class _Built(Exception):

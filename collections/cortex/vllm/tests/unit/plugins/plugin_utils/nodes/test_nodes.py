@@ -240,6 +240,6 @@ def test_a_hold_on_one_host_is_told_to_the_others() -> None:
     seen = observation.Observation.parse(host.observe(observation.query(specs, "/var/lib/cortex-vllm")))
     for holds, held in (([], False), ([{"reason": "its disk is copied"}], True)):
         plan = host.plan(written, holds=spec.load_holds(holds), batch=["gpu1", "gpu2"])
-        (rank,) = results.spans(specs, plan, seen, ()).values()
+        rank = results.spans(specs, plan, seen, ())["big"]
         assert (rank["held"], rank["todo"]) == (held, not held)
     assert results.spans(specs, plan, seen, ("alone",)) == {}
