@@ -66,8 +66,10 @@ def _every_choice() -> None:
         return
 
     def get_type(hints: Any, kind: Any) -> Any:
-        said = [value for hint in hints if typing.get_origin(hint) is typing.Literal for value in typing.get_args(hint)]
-        return typing.Literal[tuple(sorted(set(said)))] if kind is typing.Literal and said else one(hints, kind)
+        several = [hint for hint in hints if typing.get_origin(hint) is typing.Literal]
+        if kind is not typing.Literal or len(several) < 2:
+            return one(hints, kind)
+        return typing.Literal[tuple(sorted({value for hint in several for value in typing.get_args(hint)}, key=str))]
 
     utils.get_type = get_type
 
