@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
+
 MIB = 1 << 20
 # Memory that a driver keeps or gives to somebody else in between is no reason to wait.
 SLACK = 256 * MIB
@@ -44,6 +46,15 @@ def used(run, command, uuids):
         if len(row) == 2 and row[0] in found and row[1].isdigit():
             found[row[0]]["pids"].add(int(row[1]))
     return found or None
+
+
+def held(engine, ident, run, command, uuids):
+    """The `Release` of what a container holds of ``uuids``; its ``wait`` says None where nobody can be asked."""
+    try:
+        pids = engine.processes(ident) if uuids and command else []
+    except EngineError:
+        pids = []
+    return Release(run, command, uuids, pids)
 
 
 class Release:

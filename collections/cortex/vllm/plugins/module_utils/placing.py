@@ -340,9 +340,11 @@ class _Placing:
         own = _id(engine, entry["id"])
         if own or not loaded:
             return own
-        wanted = {_plain(tag) for tag in entry.get("tags") or []}
+        wanted = {state.plain_name(tag) for tag in entry.get("tags") or []}
         nameless = [name for name in loaded if name.startswith("sha256:")]
-        found = [name for name in loaded if _plain(name) in wanted] or (loaded if len(loaded) == 1 else nameless)
+        found = [name for name in loaded if state.plain_name(name) in wanted] or (
+            loaded if len(loaded) == 1 else nameless
+        )
         if len(found) > 1 and not found[0].startswith("sha256:"):
             found = found[:1]  # names of one image
         if len(found) != 1:
@@ -352,11 +354,3 @@ class _Placing:
                 "names".format(entry.get("label") or entry["key"])
             )
         return _id(engine, found[0])
-
-
-def _plain(ref):
-    """A name without the words that some programs add to short ones."""
-    for words in ("docker.io/library/", "docker.io/"):
-        if ref.startswith(words):
-            return ref[len(words) :]
-    return ref

@@ -158,11 +158,15 @@ def plain_digest(ref):
     """``repository@digest`` without a tag and without the words that Docker adds to short names."""
     name, dummy, digest = ref.partition("@")
     head, slash, last = name.rpartition("/")
-    name = head + slash + last.partition(":")[0]
+    return plain_name(head + slash + last.partition(":")[0]) + "@" + digest
+
+
+def plain_name(ref):
+    """A name of an image without the words that some programs add to short ones."""
     for words in ("docker.io/library/", "docker.io/", "index.docker.io/"):
-        if name.startswith(words):
-            name = name[len(words) :]
-    return name + "@" + digest
+        if ref.startswith(words):
+            ref = ref[len(words) :]
+    return ref
 
 
 def known_image(state_dir, known):

@@ -102,11 +102,7 @@ class Stop:
     def stop(self, inspect, timeout, probe=None):
         """Stop and wait for it; returns the state afterwards. Raises `EngineError`."""
         ident = inspect["Id"]
-        try:
-            pids = self._engine.processes(ident) if self._uuids and self._command else []
-        except EngineError:
-            pids = []
-        release = gpu_memory.Release(self._run, self._command, self._uuids, pids)
+        release = gpu_memory.held(self._engine, ident, self._run, self._command, self._uuids)
         drain = Drain(probe, lambda: self._end(ident)) if probe and probe.get("port") else None
         self._emit("stopping", container_id=ident, timeout=timeout, requests=drain.before if drain else None)
         if ours.paused(inspect):

@@ -258,7 +258,11 @@ def roll_back(ctx):
     good, serves, message = True, None, ""
     try:
         if new:
-            release = _memory_held(ctx, new) if old and transaction.get("old_running") else None
+            release = None
+            if old and transaction.get("old_running"):
+                # The old one must not start before the memory that the new one holds is free again.
+                uuids = ctx.order.get("gpu_locks") or []
+                release = gpu_memory.held(ctx.engine, new, ctx.run_command, ctx.nvidia_smi, uuids)
             _out_of_the_way(ctx, new)
             freed = release.wait() if release else None
             if freed is not None:
@@ -280,18 +284,6 @@ def roll_back(ctx):
         seconds = round(time.monotonic() - begin, 3)
         ctx.emit("rolled_back", verified=bool(serves), ran=serves is not None, seconds=seconds, message=message)
     return good, message
-
-
-def _memory_held(ctx, new):
-    """What the new container holds of its GPUs: the old one must not start before that is free again."""
-    uuids = ctx.order.get("gpu_locks") or []
-    if not (uuids and ctx.nvidia_smi):
-        return None
-    try:
-        pids = ctx.engine.processes(new)
-    except EngineError:
-        pids = []
-    return gpu_memory.Release(ctx.run_command, ctx.nvidia_smi, uuids, pids)
 
 
 def _patience(transaction, own):

@@ -65,6 +65,12 @@ class Gpu:
         return self.memory >= 70 * GIB
 
     @property
+    def told(self) -> float | None:
+        """The compute capability that was given, else that of the card of this name, if it is a known one."""
+        card = cards.find(self.name) if self.capability is None else None
+        return card.capability if card else self.capability
+
+    @property
     def amd(self) -> bool:
         return re.search(r"radeon|instinct|amd|gfx\d|\bmi\d{3}", self.name.lower()) is not None
 
@@ -214,9 +220,7 @@ def _cache_dtype(given: Mapping[str, Any], key: Version, shape: Shape, gpu: Gpu)
     """
     asked = str(given.get("kv_cache_dtype") or "auto")
     if shape.indexed and asked.startswith("fp8"):
-        card = cards.find(gpu.name) if gpu.capability is None else None
-        capability = card.capability if card else gpu.capability
-        if key < ((0, 18), 0, 0) or capability == 9.0:
+        if key < ((0, 18), 0, 0) or gpu.told == 9.0:
             return "fp8_ds_mla"
     return asked
 

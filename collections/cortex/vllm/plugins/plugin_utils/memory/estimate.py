@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Finding
-from . import arguments, cards, draft, kv_cache, overhead, padding, quantization, shape, state_space, vision, weights
+from . import arguments, draft, kv_cache, overhead, padding, quantization, shape, state_space, vision, weights
 from .arguments import GIB, BadValue, Gpu, Settings, integer, named, settle, true
 from .overhead import Range
 
@@ -219,9 +219,7 @@ def _padded(
     how: quantization.Encoding, question: Question, model: shape.Shape, settings: Settings
 ) -> quantization.Encoding:
     """The encoding with the padding of the kernels that this GPU takes."""
-    gpu = question.gpu or Gpu()
-    card = cards.find(gpu.name) if gpu.capability is None else None
-    capability = card.capability if card else gpu.capability
+    capability = (question.gpu or Gpu()).told
     if how.mxfp4:
         return dataclasses.replace(how, pads=padding.mxfp4(settings, capability, question.environment))
     asked = settings.quantization == "awq"  # its own kernel, which keeps the zero points as they are
