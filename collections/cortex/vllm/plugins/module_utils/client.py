@@ -98,7 +98,7 @@ class Engine:
         self._requests = importlib.import_module("requests.exceptions")
         version, path = _sdk_facts(self._sdk)
         check_version(version, path)
-        host = params.get("docker_host") or DEFAULT_HOST
+        self.host = host = params.get("docker_host") or DEFAULT_HOST
         look_at_socket(host)
         self.timeout = params.get("timeout") or CONNECTION["timeout"]["default"]
         try:

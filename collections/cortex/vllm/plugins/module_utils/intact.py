@@ -13,6 +13,7 @@ the next start: by then it may be the middle of the night.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -28,9 +29,23 @@ def _folder(server_dir, generation):
     return os.path.join(server_dir, "generations", generation)
 
 
+def _opened(path):
+    """A file for reading. What is none any more (a pipe, a link, a device) is never waited for: `FileNotFoundError`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+            raise FileNotFoundError(exc.errno, exc.strerror, path)
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "no plain file", path)
+    return os.fdopen(fd, "rb")
+
+
 def _mark(salt, path):
     """``[digest, mode, uid, ctime]`` of a file. The digest is salted: that of a secret must not serve to guess it."""
-    with open(path, "rb") as stream:
+    with _opened(path) as stream:
         info = os.fstat(stream.fileno())
         content = stream.read(LARGEST + 1)
     digest = hmac.new(salt.encode("utf-8"), content, hashlib.sha256).hexdigest()
@@ -121,7 +136,7 @@ def _file(path, content, mode, stamp, folder_mode, uid=None, gid=None):
     files.directory(os.path.dirname(path), folder_mode, uid, gid)
     temporary = "{0}.{1}".format(path, stamp)
     try:
-        with open(path, "rb") as stream:
+        with _opened(path) as stream:
             info, same = os.fstat(stream.fileno()), stream.read() == content
         if same and stat.S_IMODE(info.st_mode) == mode and uid in (None, info.st_uid):
             return

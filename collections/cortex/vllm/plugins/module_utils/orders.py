@@ -45,6 +45,7 @@ class ServerRun:
         self.kept_name = self.order.get("kept_name") or self.order["container_name"] + ".kept"
         self.engine = None
         self.state = None
+        self.waited = None  # the lock that another job had
         self.written = None  # marks of the files that this run has written (`intact.marks`)
 
     def emit(self, event, **fields):
@@ -83,12 +84,18 @@ class ServerRun:
 
     def _lock(self, held):
         timeout = float(self.order.get("lock_timeout") or 30.0)
-        wanted = [("server-" + self.server, "server lock")]
+        # Who has a GPU may be a server that loads for long: it is in its right, and its start is waited for.
+        patience = max(timeout, float(self.order.get("gpu_lock_timeout") or 0.0))
+        wanted = [("server-" + self.server, "server lock", timeout)]
         # Sorted: two jobs that want the same GPUs must ask in the same order.
-        wanted += [("gpu-" + uuid, "gpu " + uuid) for uuid in sorted(self.order.get("gpu_locks") or [])]
-        for name, text in wanted:
+        wanted += [("gpu-" + uuid, "gpu " + uuid, patience) for uuid in sorted(self.order.get("gpu_locks") or [])]
+        for name, text, seconds in wanted:
             lock = locks.Lock(self.state_dir, name)
-            held.append(lock.acquire(timeout, lambda text=text: self.emit("waiting", **{"for": text})))
+            held.append(lock.acquire(seconds, lambda text=text: self._wait_for(text)))
+
+    def _wait_for(self, text):
+        self.waited = text
+        self.emit("waiting", **{"for": text})
 
     def failed(self, reason, message, outcome=None, evidence=None):
         self.emit(
@@ -109,6 +116,8 @@ class ServerRun:
         known = expected.get("state_hash")
         if (known is not None and digest != known) or found != expected.get("container_id"):
             return "stale", "the host changed since it was looked at"
+        if self.waited:
+            return "stale", "another job held the {0} since it was looked at".format(self.waited)
         if self.state.get("transaction") or self.order["action"] == "recover":
             return recovery.recover(self)
         action = self.order["action"]

@@ -17,7 +17,15 @@ import os
 import shutil
 import time
 
-from ansible_collections.cortex.vllm.plugins.module_utils import files, follow, gpu_memory, ours, state, trimming
+from ansible_collections.cortex.vllm.plugins.module_utils import (
+    files,
+    follow,
+    gpu_memory,
+    ours,
+    state,
+    stuck_port,
+    trimming,
+)
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 NEVER = {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}}
@@ -90,7 +98,14 @@ def start(ctx, ident):
         os.unlink(os.path.join(ctx.server_dir, "run", "failed-starts"))
     except OSError:
         pass  # there is none, as a rule
-    patiently(ctx.engine.start, ident)
+    try:
+        patiently(ctx.engine.start, ident)
+    except EngineError as exc:
+        port = stuck_port.free(ctx.engine, exc.message, ctx.run_command, ctx.state_dir, ctx.server)
+        if port is None:
+            raise
+        ctx.emit("engine_restarted", port=port)
+        patiently(ctx.engine.start, ident)
     ctx.emit("started", container_id=ident)
 
 

@@ -183,6 +183,7 @@ def limit_of(orders: Mapping[str, Mapping[str, Any]], groups: list[list[str]]) -
             if order.get("action") in {"replace", "restart", "recover"}:
                 total += max(start, float(order.get("rollback_limit") or 0.0)) + token
             total += float(order.get("lock_timeout") or 30.0)
+            total += float(order.get("gpu_lock_timeout") or 0.0) if order.get("gpu_locks") else 0.0
             total += float((order.get("warm") or {}).get("limit") or 0.0)
             limits[name] = total
     return limits

@@ -143,6 +143,8 @@ class Follower:
                 f"not ready after {_seconds(event.get('seconds'))}, but it goes on: waiting up to "
                 f"{_seconds(event.get('limit'))}"
             )
+        if name == "engine_restarted":
+            return f"the engine kept port {event.get('port')} for a container that is gone, and is restarted: none runs"
         if name == "started":
             return "container started"
         if name == "answering":

@@ -9,12 +9,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..containers import container_name
 from ..findings import Finding
 from .context import Server
+
+#: The process with which Docker listens on a published port (moby cmd/docker-proxy).
+ENGINES_LISTENER = "docker-proxy"
 
 _EVERYWHERE = {"0.0.0.0", "::", ""}
 
@@ -32,6 +35,22 @@ def holders(spec: Any, ports: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[
             continue
         if overlap(address, str(entry.get("address") or "")):
             yield port, entry
+
+
+def kept(server: Server, port: int, entry: Mapping[str, Any], running: Sequence[str]) -> Finding | None:
+    """The finding for a port that the engine keeps for nobody (module_utils/stuck_port.py): None when it is another's.
+
+    :param running: containers of ours that run: the engine is not restarted under them
+    """
+    if entry.get("container") or entry.get("process") != ENGINES_LISTENER:
+        return None
+    what = f"the engine keeps port {port} for a container that is gone ({ENGINES_LISTENER}, pid {entry.get('pid')})"
+    field = field_of_port(server.spec)
+    if running:
+        fix = f"Restart the engine when it suits (systemctl restart docker); it runs {', '.join(running)}."
+        return server.finding("port.kept", "error", what, field, fix, port)
+    fix = "The start restarts it, unless it runs something else; systemctl restart docker does the same."
+    return server.finding("port.kept", "warning", what, field, fix, port)
 
 
 def taken(server: Server, port: int, entry: Mapping[str, Any]) -> Finding:

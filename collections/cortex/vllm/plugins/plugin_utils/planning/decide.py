@@ -299,7 +299,9 @@ def port_findings(
         if earlier:
             plan.after += earlier
         else:
-            plan.findings.append(ports.taken(Subject(ready.spec, observation), port, entry))
+            subject = Subject(ready.spec, observation)
+            running = sorted(container.name for container in observation.containers if container.running)
+            plan.findings.append(ports.kept(subject, port, entry, running) or ports.taken(subject, port, entry))
 
 
 def _last_change(server: Any) -> dict[str, Any]:

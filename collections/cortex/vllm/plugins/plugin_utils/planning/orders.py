@@ -20,7 +20,7 @@ from .prepare import Prepared
 
 #: Keys of HostConfig that an update can change. The restart policy is never in a body: it is set once verified.
 UPDATABLE = tuple(sorted({key for keys in IN_PLACE.values() for key in keys} - {"RestartPolicy"}))
-#: Seconds to wait for locks of another job.
+#: Seconds to wait for another job on the same server. One on the same GPU may take as long as a start does.
 LOCK_TIMEOUT = 30.0
 #: A start that nobody gave a limit may take so many times what is expected, as long as it can be seen to go on.
 PATIENCE = 3.0
@@ -56,6 +56,7 @@ def order(plan: ServerPlan, ready: Prepared, options: Options) -> dict[str, Any]
         "stop_timeout": _stop_timeout(ready, committed),
         **_patience(ready),
     }
+    result["gpu_lock_timeout"] = max(LOCK_TIMEOUT, result["start_timeout"], result.get("start_limit") or 0.0)
     if plan.action in {"replace", "restart"}:
         result["warm"] = _warm(ready)
     if plan.action in {"replace", "restart", "recover"}:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.cortex.vllm.plugins.module_utils.connection import EngineError
+from ansible_collections.cortex.vllm.plugins.module_utils.connection import DEFAULT_HOST, EngineError
 
 LABEL = "cortex.vllm.server"
 
@@ -15,13 +15,14 @@ class Engine:
     """``trouble``: method to the errors that it raises, one a call; ``late``: those that act before they raise."""
 
     def __init__(self, **containers):
-        self.containers, self.calls, self.trouble, self.late = {}, [], {}, set()
-        self.closed = 0
+        self.inspects, self.calls, self.trouble, self.late = {}, [], {}, set()
+        self.closed, self.host = 0, DEFAULT_HOST
+        self.published = []  # ports of those that run
         for ident, fields in containers.items():
             self.add(ident, **fields)
 
     def add(self, ident, name, running=True, policy="unless-stopped", label="chat", paused=False, source=None):
-        self.containers[ident] = {
+        self.inspects[ident] = {
             "Id": ident,
             "Name": "/" + name,
             "Image": "sha256:1",
@@ -57,10 +58,14 @@ class Engine:
             raise problem
 
     def find(self, ident):
-        for entry in self.containers.values():
+        for entry in self.inspects.values():
             if ident in (entry["Id"], entry["Name"].lstrip("/")):
                 return entry
         return None
+
+    def containers(self):
+        running = [entry for entry in self.inspects.values() if entry["State"]["Running"]]
+        return [{"Names": [entry["Name"]], "State": "running", "Ports": self.published} for entry in running]
 
     def inspect(self, ident):
         problem = self._does("inspect", ident)
@@ -87,7 +92,7 @@ class Engine:
         self._act("unpause", (ident,), lambda: self.find(ident)["State"].update(Paused=False))
 
     def remove(self, ident):
-        self._act("remove", (ident,), lambda: self.containers.pop(ident, None))
+        self._act("remove", (ident,), lambda: self.inspects.pop(ident, None))
 
     def update(self, ident, body):
         self._act("update", (ident, body), lambda: self.find(ident)["HostConfig"].update(body))

@@ -152,6 +152,18 @@ def test_an_edit_of_the_same_length_and_time_is_noticed(written):
     assert written.problems() == {GENERATION + "/launch.sh": "edited"}
 
 
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, lambda path: os.symlink("/dev/zero", path), os.mkdir],
+    ids=["pipe", "link", "directory"],
+)
+def test_what_is_no_file_any_more_is_missing_and_never_waited_for(written, make):
+    written.folder.chmod(0o755)
+    (written.folder / "launch.sh").unlink()
+    make(str(written.folder / "launch.sh"))
+    assert written.problems() == {GENERATION + "/launch.sh": "missing"}
+
+
 def test_what_an_editor_leaves_beside_a_file_is_nobodys_problem(written):
     written.folder.chmod(0o755)
     (written.folder / "launch.sh~").write_text("x")

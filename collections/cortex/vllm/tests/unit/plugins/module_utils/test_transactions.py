@@ -27,6 +27,7 @@ from ansible_collections.cortex.vllm.plugins.module_utils import (
     replacing,
     state,
     stopping,
+    stuck_port,
     transaction,
 )
 from ansible_collections.cortex.vllm.plugins.module_utils import (
@@ -183,7 +184,7 @@ def test_a_change_that_was_given_up_before_the_stop_leaves_nothing_to_recover(jo
     with pytest.raises(transaction.StepFailed, match="No space"):
         replacing.replace(run, engine.find("old"))
     assert run.on_disk()["transaction"] is None
-    assert list(engine.containers) == ["old"] and engine.find("old")["State"]["Running"]
+    assert list(engine.inspects) == ["old"] and engine.find("old")["State"]["Running"]
 
 
 def test_what_was_made_and_never_noted_is_removed_with_its_files(job, tmp_path):
@@ -192,7 +193,7 @@ def test_what_was_made_and_never_noted_is_removed_with_its_files(job, tmp_path):
     for generation in ("g1", "g2"):
         (tmp_path / "chat" / "generations" / generation / "secrets").mkdir(parents=True)
     assert recovery.recover(run) == ("stale", "a container that was never started is removed")
-    assert list(engine.containers) == ["a"]
+    assert list(engine.inspects) == ["a"]
     assert [path.name for path in (tmp_path / "chat" / "generations").iterdir()] == ["g1"]
 
 
@@ -231,6 +232,21 @@ def test_a_secret_that_was_not_sent_is_missed_before_anything_is_touched(job):
         jobs.check(request, {})
 
 
+# -- an engine that was killed
+
+
+def test_a_port_that_the_engine_keeps_for_nobody_is_freed_and_the_start_tried_again(job, monkeypatch):
+    engine = Engine(a={"name": NAME, "running": False})
+    engine.trouble["start"] = [EngineError("refused", "Bind for 0.0.0.0:8000 failed: port is already allocated")]
+    run = job(engine, "start", {"container_id": "a"}, expected={"container_id": "a"})
+    asked = []
+    monkeypatch.setattr(stuck_port, "free", lambda *given: asked.append(given[1]) or 8000)
+    run.run(lambda: engine)
+    assert run.told()[-1]["result"] == "ok" and len(asked) == 1
+    assert kinds(run).index("engine_restarted") < kinds(run).index("started")
+    assert len(engine.done("start")) == 2
+
+
 # -- several jobs
 
 
@@ -250,6 +266,18 @@ def test_who_waits_in_vain_for_a_gpu_fails(job, tmp_path):
     with locks.Lock(str(tmp_path), "gpu-GPU-1").acquire(0):
         run.run(lambda: engine)
     assert run.told()[-1]["result"] == "failed" and "gpu-GPU-1 is locked" in run.told()[-1]["message"]
+
+
+def test_a_start_on_the_same_gpu_is_waited_for_and_then_the_host_is_looked_at_again(job, tmp_path, monkeypatch):
+    engine = Engine(a={"name": NAME})
+    patience = {"lock_timeout": 0.01, "gpu_lock_timeout": 60.0, "gpu_locks": ["GPU-1"]}
+    run = job(engine, "restart", {"container_id": "a"}, expected={"container_id": "a"}, **patience)
+    other = locks.Lock(str(tmp_path), "gpu-GPU-1").acquire(0)
+    monkeypatch.setattr("time.sleep", lambda seconds: other.release())
+    run.run(lambda: engine)
+    assert [entry["for"] for entry in run.told() if entry["event"] == "waiting"] == ["gpu GPU-1"]
+    assert run.told()[-1]["result"] == "stale" and "another job held the gpu GPU-1" in run.told()[-1]["message"]
+    assert not engine.done("stop", "start")
 
 
 def test_the_job_at_work_is_told_not_the_one_that_gave_up(tmp_path):

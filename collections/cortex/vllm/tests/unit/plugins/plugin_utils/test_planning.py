@@ -501,6 +501,17 @@ def test_port_taken_by_whom(host):
     assert plan.refused[0].field == "vllm_servers[chat].server_port"
 
 
+def test_a_port_that_the_engine_keeps_for_nobody_is_freed_by_the_job_unless_one_of_us_runs(host):
+    host.ports[8000] = {"address": "0.0.0.0", "pid": 77, "process": "docker-proxy", "container": None}
+    plan = host.plan({"chat": server()})
+    assert codes(plan, "warning") == ["port.kept"] and not plan.refused
+    assert plan.request("j")["orders"]["chat"]["action"] == "create"
+    host.converge({"other": server(server_port=8001)})
+    plan = host.plan({"other": server(server_port=8001), "chat": server()})
+    assert codes(plan, "error") == ["port.kept"]
+    assert "it runs cortex-vllm-other" in plan.refused[0].fix
+
+
 def test_a_port_that_a_removed_server_gives_up_is_taken_over(host):
     host.converge({"old": server()})
     plan = host.plan({"chat": server()}, prune="remove")
