@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 
+from ansible_collections.cortex.vllm.plugins.module_utils import gpus
 from ansible_collections.cortex.vllm.plugins.module_utils.client import EngineError
 
 MIB = 1 << 20
@@ -35,17 +36,47 @@ def _rows(run, command, what):
 
 def used(run, command, uuids):
     """``{uuid: {"used": bytes, "pids": set}}`` of the ``uuids`` that the driver knows; None when it says nothing."""
-    gpus = _rows(run, command, "--query-gpu=uuid,memory.used")
-    if gpus is None:
+    found = _whole(run, command, uuids)
+    if found is not None and any(uuid.startswith("MIG-") for uuid in uuids):
+        found.update(_parts(run, command, uuids))
+    return found or None
+
+
+def _parts(run, command, uuids):
+    """As `used`, for MIG devices: no CSV question knows them, the XML has their memory and the list their UUIDs."""
+    code, xml = run([command, "-q", "-x"], errors="replace")[:2]
+    other, listing = run([command, "-L"], errors="replace")[:2]
+    found = {}
+    try:
+        devices = gpus.parse(xml)["devices"] if code == other == 0 else []
+    except ValueError:
+        devices = []
+    named = gpus.parse_mig(listing)
+    for device in devices:
+        instances = {entry["index"]: entry for entry in device["mig_instances"]}
+        for part in named.get(device["uuid"], []):
+            instance = instances.get(part["index"]) or {}
+            if part["uuid"] not in uuids or instance.get("memory_used") is None:
+                continue
+            number = instance["gpu_instance"]
+            pids = {process["pid"] for process in device["processes"] if process["gpu_instance"] == number}
+            found[part["uuid"]] = {"used": instance["memory_used"], "pids": pids}
+    return found
+
+
+def _whole(run, command, uuids):
+    """As `used`, for whole GPUs."""
+    rows = _rows(run, command, "--query-gpu=uuid,memory.used")
+    if rows is None:
         return None
     found = {}
-    for row in gpus:
+    for row in rows:
         if len(row) == 2 and row[0] in uuids and row[1].isdigit():
             found[row[0]] = {"used": int(row[1]) * MIB, "pids": set()}
     for row in _rows(run, command, "--query-compute-apps=gpu_uuid,pid") or []:
         if len(row) == 2 and row[0] in found and row[1].isdigit():
             found[row[0]]["pids"].add(int(row[1]))
-    return found or None
+    return found
 
 
 def held(engine, ident, run, command, uuids):

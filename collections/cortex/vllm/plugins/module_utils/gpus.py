@@ -128,6 +128,7 @@ def _instances(gpu):
     for entry in gpu.findall("mig_devices/mig_device"):
         found.append(
             {
+                "index": _integer(_text(entry, "index")),
                 "gpu_instance": _integer(_text(entry, "gpu_instance_id")),
                 "compute_instance": _integer(_text(entry, "compute_instance_id")),
                 "memory_total": _bytes(_text(entry, "fb_memory_usage/total")),
@@ -144,6 +145,7 @@ def _processes(gpu):
         found.append(
             {
                 "pid": _integer(_text(entry, "pid")),
+                "gpu_instance": _integer(_text(entry, "gpu_instance_id")),
                 "name": _text(entry, "process_name"),
                 "memory_used": _bytes(_text(entry, "used_memory")),
             }
@@ -191,15 +193,17 @@ def parse(xml):
 
 
 def parse_mig(listing):
-    """``{gpu uuid: [{uuid, profile}]}`` from ``nvidia-smi -L``, the one place that names the UUIDs of MIG devices."""
+    """``{gpu uuid: [{uuid, profile, index}]}`` from ``nvidia-smi -L``, which alone names the UUIDs of MIG devices."""
     found, current = {}, None
     for line in listing.splitlines():
         gpu = re.match(r"GPU \d+: .*\(UUID: (GPU-[0-9a-fA-F-]+)\)", line)
         if gpu:
             current = gpu.group(1)
-        mig = re.match(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)", line)
+        mig = re.match(r"\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)]+)\)", line)
         if mig and current:
-            found.setdefault(current, []).append({"uuid": mig.group(2), "profile": mig.group(1)})
+            found.setdefault(current, []).append(
+                {"uuid": mig.group(3), "profile": mig.group(1), "index": int(mig.group(2))}
+            )
     return found
 
 

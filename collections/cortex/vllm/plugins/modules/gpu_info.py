@@ -176,12 +176,12 @@ gpus:
       type: str
       sample: disabled
     mig:
-      description: The MIG devices, each with C(uuid) and C(profile).
+      description: The MIG devices, each with C(uuid), C(profile) and C(index).
       type: list
       elements: dict
       sample: []
     mig_instances:
-      description: The MIG devices by C(gpu_instance) and C(compute_instance), with their memory in bytes.
+      description: The MIG devices by C(index), C(gpu_instance) and C(compute_instance), with their memory in bytes.
       type: list
       elements: dict
       sample: []
@@ -255,8 +255,8 @@ gpus:
       sample: Success
     processes:
       description:
-        - Processes with memory on the GPU, each with C(pid), C(name), C(memory_used) in bytes, and C(container), the
-          name of the container that it runs in.
+        - Processes with memory on the GPU, each with C(pid), C(gpu_instance) of a GPU with MIG, C(name), C(memory_used)
+          in bytes, and C(container), the name of the container that it runs in.
       type: list
       elements: dict
       sample: []

@@ -111,7 +111,18 @@ def _server(entry: Mapping[str, Any]) -> str:
 
 def _of_container(name: str, seen: Mapping[str, Any], server: str | None) -> dict[str, Any]:
     verdict = diagnosis.diagnose(list(seen.get("log") or ()), seen.get("state"), server or seen.get("server"))
+    if (seen.get("state") or {}).get("Status") == "paused":
+        verdict = _paused(name, verdict)
     return {**verdict.as_dict(), "container": name, "exit": seen.get("exit"), "restarts": seen.get("restarts")}
+
+
+def _paused(name: str, verdict: diagnosis.Diagnosis) -> diagnosis.Diagnosis:
+    """Its log knows nothing of it: a process that is frozen writes no line."""
+    said = Finding("server.paused", "error", "it is paused", fix=f"docker unpause {name} continues it.")
+    why = "Somebody froze its processes; they keep their memory and GPUs, and answer nothing until they are continued."
+    return dataclasses.replace(
+        verdict, findings=[said, *verdict.findings], healthy=False, state=diagnosis.STOPPED, explanation=why, rule=None
+    )
 
 
 def look(remote: Remote, name: str, state_dir: str, lines: int, journals: bool = False) -> dict[str, Any]:

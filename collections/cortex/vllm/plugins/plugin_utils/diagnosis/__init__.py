@@ -28,7 +28,7 @@ from .knowledge import CONSEQUENCE, Rule, rules
 from .prefixes import bare
 from .verdict import FAILED, HEALTHY, LOADING, STOPPED, TELLING, UNKNOWN, WIDEST, Diagnosis, Start
 
-__all__ = ["TELLING", "WIDEST", "Diagnosis", "Rule", "diagnose", "rules"]
+__all__ = ["STOPPED", "TELLING", "WIDEST", "Diagnosis", "Rule", "diagnose", "rules"]
 
 #: More lines than these are first looked through for what matters of them.
 MANY = 16_000

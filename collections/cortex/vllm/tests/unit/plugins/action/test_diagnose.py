@@ -238,6 +238,13 @@ def host_with(*names: str) -> dict[str, t.Any]:
     }  # fmt: skip
 
 
+def test_a_paused_container_is_called_what_it_is_whatever_its_log_says(play: t.Any) -> None:
+    state = {"Status": "paused", "Running": True, "ExitCode": 0}
+    result = play(diagnose, [seen(log=HEALTHY, state=state, exit=None)], name="chat").run()
+    assert (result["code"], result["state"], result["healthy"]) == ("server.paused", "stopped", False)
+    assert result["fix"] == "docker unpause cortex-vllm-chat continues it."
+
+
 WRITTEN = {"journals": {"journal.jsonl": '{"event": "failed"}\n'}, "state": {"schema": 1}, "evidence": []}
 
 

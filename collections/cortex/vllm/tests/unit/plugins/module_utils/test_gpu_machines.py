@@ -100,7 +100,9 @@ def test_a_real_machine_while_a_process_holds_memory():
 
 def test_processes_are_counted_on_a_gpu_that_tells_no_memory():
     (device,) = gpu_info.look(Machine("gb10", "12.1"))["devices"]
-    assert device["processes"] == [{"pid": 3021, "name": "VLLM::EngineCore", "memory_used": 90112 * MIB}]
+    assert device["processes"] == [
+        {"pid": 3021, "gpu_instance": None, "name": "VLLM::EngineCore", "memory_used": 90112 * MIB}
+    ]
 
 
 def test_a100_in_parts():

@@ -45,7 +45,9 @@ def test_two_gpus_in_the_drivers_order():
     assert (first["memory_total"], first["memory_used"], first["memory_free"]) == (
         81559 * MIB, 70012 * MIB, 10935 * MIB,
     )  # fmt: skip
-    assert first["processes"] == [{"pid": 4242, "name": "VLLM::Worker_TP0", "memory_used": 69998 * MIB}]
+    assert first["processes"] == [
+        {"pid": 4242, "gpu_instance": None, "name": "VLLM::Worker_TP0", "memory_used": 69998 * MIB}
+    ]
     assert first["compute_capability"] == "9.0" and first["mig_mode"] == "disabled" and first["mig"] == []
     assert second["uuid"] == TWO and second["processes"] == []
 
@@ -55,8 +57,8 @@ def test_mig_devices_have_their_uuids():
     (device,) = gpus.look(Module(answers))["devices"]
     assert device["mig_mode"] == "enabled" and device["memory_used"] is None
     assert device["mig"] == [
-        {"uuid": "MIG-aaaaaaaa-0000-0000-0000-000000000001", "profile": "3g.40gb"},
-        {"uuid": "MIG-aaaaaaaa-0000-0000-0000-000000000002", "profile": "1g.10gb+me"},
+        {"uuid": "MIG-aaaaaaaa-0000-0000-0000-000000000001", "profile": "3g.40gb", "index": 0},
+        {"uuid": "MIG-aaaaaaaa-0000-0000-0000-000000000002", "profile": "1g.10gb+me", "index": 1},
     ]
     assert device["compute_capability"] is None  # a driver that does not know the question
 

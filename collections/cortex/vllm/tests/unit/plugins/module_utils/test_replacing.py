@@ -130,6 +130,45 @@ def test_a_look_while_the_driver_lets_go_is_not_the_end(monkeypatch):
     assert found["free"] is True and found["gpus"]["GPU-1"]["used"] == 3 << 20
 
 
+class Divided:
+    """nvidia-smi of an A100 in two MIG devices. The driver tells no memory of the whole; ``looks``: of the first."""
+
+    LIST = (
+        "GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-33)\n"
+        "  MIG 3g.40gb     Device  0: (UUID: MIG-1)\n  MIG 3g.40gb     Device  1: (UUID: MIG-2)\n"
+    )
+    DEVICE = (
+        "<mig_device><index>{0}</index><gpu_instance_id>{1}</gpu_instance_id>"
+        "<fb_memory_usage><used>{2} MiB</used></fb_memory_usage></mig_device>"
+    )
+    PROCESS = "<process_info><gpu_instance_id>{0}</gpu_instance_id><pid>{1}</pid></process_info>"
+
+    def __init__(self, *looks):
+        self.looks = list(looks)
+
+    def __call__(self, command, errors=None):
+        if command[1] == "-L":
+            return 0, self.LIST, ""
+        if command[1] != "-q":
+            return 0, "GPU-33, [N/A]\n" if "query-gpu" in command[1] else "", ""
+        mib, pids = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        # The other device is another server's, and stays full.
+        devices = self.DEVICE.format(1, 2, 30000) + self.DEVICE.format(0, 1, mib)
+        rows = "".join(self.PROCESS.format(1, pid) for pid in pids) + self.PROCESS.format(2, 99)
+        gpu = "<mig_devices>{0}</mig_devices><uuid>GPU-33</uuid><processes>{1}</processes>".format(devices, rows)
+        return 0, "<nvidia_smi_log><gpu>{0}</gpu></nvidia_smi_log>".format(gpu), ""
+
+
+def test_the_memory_of_a_part_of_a_gpu_is_waited_for_as_well(monkeypatch):
+    monkeypatch.setattr(gpu_memory, "POLL", 0.0)
+    driver = Divided((35000, [7]), (35000, [7]), (25, []))
+    found = gpu_memory.Release(driver, "nvidia-smi", ["MIG-1"], [7]).wait(5)
+    assert found["free"] is True and len(driver.looks) == 1
+    assert found["gpus"] == {"MIG-1": {"used": 25 << 20, "before": 35000 << 20}}
+    held = gpu_memory.Release(Divided((35000, [7])), "nvidia-smi", ["MIG-1", "MIG-2"], [7]).wait(0.01)
+    assert held["free"] is False and "MIG-1" in held["held"]
+
+
 @pytest.mark.parametrize("uuids, command", [([], "nvidia-smi"), (["GPU-1"], None), (["GPU-9"], "nvidia-smi")])
 def test_without_gpu_or_driver_nothing_is_waited_for(uuids, command):
     assert gpu_memory.Release(Driver((5, [])), command, uuids, [1]).wait() is None
