@@ -187,6 +187,8 @@ def _read(
             return _announced(lines, indexes, position + 1, [], said["text"]), position + 1
         while match and begin and lines[indexes[begin - 1]].text.startswith("  ") and position - begin < 60:
             begin -= 1  # a log of which only the end is there may begin within a traceback
+        if match and begin == position:
+            begin = _flat_frames(lines, indexes, position)
         frames = [lines[indexes[item]].text.strip() for item in range(begin, position)]
         begin = position
     if match is None:
@@ -214,6 +216,21 @@ def _read(
         ),
         position,
     )
+
+
+def _flat_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -> int:
+    """Where the frames above begin, of a traceback whose indentation somebody's editor took off."""
+    begin, named = position, position
+    while begin > 0 and position - begin < 60:
+        text = lines[indexes[begin - 1]].text
+        if text.startswith('File "'):
+            named = begin - 1
+        elif not (text and set(text) <= set("^~ ")) and not (
+            begin > 1 and lines[indexes[begin - 2]].text.startswith('File "')
+        ):
+            break
+        begin -= 1
+    return named
 
 
 def _ends_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -> bool:
