@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 from hands import one, result
 
@@ -53,6 +54,10 @@ def test_an_edited_file_is_put_back_under_a_running_server(host):
 def test_a_paused_server_is_named_and_can_be_stopped(host):
     host.converge("create")
     assert host.docker.call("POST", f"/containers/{host.container}/pause")[0] == 204
+    until = time.monotonic() + 10
+    while not host.docker.inspect(host.container)["State"]["Paused"]:
+        assert time.monotonic() < until  # the engine answers before it has heard of it itself
+        time.sleep(0.05)
     look = host.observe()
     assert look["containers"][0]["State"]["Paused"] and look["servers"][host.name]["health"] is None
     found = host.step("probe", {"container_name": host.container, "probe": host.probe(), "budget": 5.0})

@@ -140,6 +140,8 @@ def _file_edited(bench: Bench) -> Result:
 def _paused(bench: Bench) -> Result:
     """Somebody paused the good server: a converge says so, and leaves it as it is."""
     bench.docker.call("POST", f"/containers/{bench.container}/pause")
+    # The engine answers before it has heard of it itself.
+    bench.wait(lambda: ((bench.inspect() or {}).get("State") or {}).get("Paused"), 10)
     try:
         found = bench.converge()
     finally:

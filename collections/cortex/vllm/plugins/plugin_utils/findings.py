@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "info"]
@@ -26,6 +26,12 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 #: A code is ``<concern>.<what>``, in words joined by hyphens: ``gpu.shared``, ``argument.unknown``.
 CODE = re.compile(r"^[a-z][a-z0-9]*(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)+$")
+
+
+def first_of(names: Sequence[str], most: int = 3) -> str:
+    """Names for a sentence: ``a, b, c and 4 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 @dataclasses.dataclass(frozen=True)

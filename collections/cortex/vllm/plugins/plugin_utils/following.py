@@ -297,6 +297,10 @@ def by_reason(reason: str, message: str) -> list[Finding]:
         return [Finding("probe.failed", "error", message, fix=fix)]
     if reason == "stop":
         return [Finding("server.stop-failed", "error", message, fix="See what the engine says; restart the engine.")]
+    if reason == "exit" and "removed by" in message:
+        # Too quickly for anybody to see how it ended (module_utils/follow.py): there is neither exit code nor log.
+        fix = "Find out who removes containers of this host, a clean-up job perhaps, and converge again."
+        return [Finding("server.killed", "error", message, fix=fix)]
     if reason == "lock":
         return [Finding("server.locked", "error", message, fix="Wait until the other job is over, and converge again.")]
     return []

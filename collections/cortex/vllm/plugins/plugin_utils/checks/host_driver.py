@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..findings import Finding, Severity
+from ..findings import Finding, Severity, first_of
 from ..observation import wants_gpus
 from .context import Findings, Host
 
@@ -159,8 +159,7 @@ def _packages(contract: Mapping[str, Any]) -> Findings:
     free = packages.get("free") or ()
     if not free or not (contract.get("kernel") or {}).get("driver"):
         return
-    more = f" and {len(free) - 3} more" if len(free) > 3 else ""
-    text = f"{', '.join(free[:3])}{more} may be upgraded under the loaded driver, which ends every CUDA program"
+    text = f"{first_of(free)} may be upgraded under the loaded driver, which ends every CUDA program"
     if packages.get("upgrades"):
         text += "; this host upgrades by itself"
     hold = "apt-mark hold" if packages.get("manager") == "apt" else "dnf versionlock add"

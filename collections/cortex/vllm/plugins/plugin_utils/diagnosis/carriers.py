@@ -14,6 +14,7 @@ stands before it; what most lines of the log have in that form comes off all of 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ _VARIES = re.compile(
 )
 #: The last character of a prefix, blanks aside, when it holds no number.
 _ENDS = "|>]):}=-\u2502\u2503"
+#: What editors, ``cat -n`` and ``grep -n`` write before a line.
+_NUMBER = re.compile(r"\s{0,7}(?P<number>\d{1,7})(?:[:|\t]\s?|\s|$)")
 #: Longest prefix, and the share of lines that must have it.
 _LONGEST, _SHARE = 160, 0.5
 
@@ -44,6 +47,8 @@ def learned(texts: Sequence[str]) -> re.Pattern[str] | None:
     blanks = len(indented) - len(indented.lstrip())
     if blanks and any(_BEGIN.match(text, blanks) for text in texts):  # a log that somebody pasted indented
         return re.compile(re.escape(indented[:blanks]))
+    if _numbered(texts):
+        return _NUMBER
     found: dict[tuple[str, ...], list[list[str]]] = {}
     for text in texts:
         begin = _BEGIN.search(text[: _LONGEST + 40])
@@ -65,6 +70,13 @@ def learned(texts: Sequence[str]) -> re.Pattern[str] | None:
         if fits >= min(3, max(2, len(texts))) and fits >= len(texts) * _SHARE:
             return pattern
     return None
+
+
+def _numbered(texts: Sequence[str]) -> bool:
+    """Whether each line has a number, and most of them the one after the line's before."""
+    numbers = [int(found["number"]) for text in texts if (found := _NUMBER.match(text))]
+    follow = sum(1 for before, after in itertools.pairwise(numbers) if after == before + 1)
+    return len(numbers) >= 4 and len(numbers) >= len(texts) * 0.9 and follow >= len(texts) * _SHARE
 
 
 def _form(token: str) -> str:

@@ -123,6 +123,10 @@ _CODE = re.compile(
 )
 #: Slurm ends a job at its time limit, or for whoever cancels it.
 _CANCELLED = re.compile(r"^(?:slurmstepd|srun): error: \*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT ")
+#: How a task of Slurm ended by a signal; after a cancellation it says only that the task did not end in time.
+_SRUN = re.compile(
+    r"^srun: error: \S+: tasks? [\d,-]+: (?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)"
+)
 #: Their words are ordinary ones: only at the very end do they speak of the server.
 _COMPOSE = re.compile(r"^\S+ exited with code (?P<code>\d+)")
 _VERY_END = 5
@@ -139,14 +143,16 @@ _SHELLS = {"Killed": 9, "Segmentation fault": 11, "Aborted": 6, "Bus error": 7, 
 
 def told(texts: Sequence[str]) -> Exit | None:
     """How it ended by what the log's carrier or the shell around it says; None when nobody does."""
-    code, oom = None, False
+    code, oom, cancelled = None, False, False
     for place, text in enumerate(texts, _VERY_END - len(texts)):
         if found := _CODE.search(text):
             code = int(next(item for item in found.groups() if item is not None))
             if "code=killed" in text or "code=dumped" in text:
                 code += 128
         elif _CANCELLED.search(text):
-            code = 128 + 15
+            code, cancelled = 128 + 15, True
+        elif not cancelled and (found := _SRUN.search(text)):
+            code = 128 + _SHELLS[found["name"]]
         elif place >= 0 and (found := _COMPOSE.search(text)):
             code = int(found["code"])
         elif place >= 0 and (found := _SHELL.search(text)):

@@ -170,8 +170,11 @@ def _read(
         if what:
             at = indexes[position]
             more, position = _continuation(lines, indexes, position + 2)
-            own = (what["text"].strip(), *more)
-            return Fault(thrown["type"], own[0], own, index=at, begin=at, final=True, process=first.process), position
+            said = what["text"].strip()
+            thrown_by = first.process
+            return Fault(
+                thrown["type"], said, (said, *more), index=at, begin=at, final=True, process=thrown_by
+            ), position
     begin, frames, match = position, [], None
     if TRACEBACK.match(text):
         position += 1
@@ -197,6 +200,8 @@ def _read(
             return _announced(lines, indexes, position + 1, [], said["text"]), position + 1
         while match and begin and lines[indexes[begin - 1]].text.startswith("  ") and position - begin < 60:
             begin -= 1  # a log of which only the end is there may begin within a traceback
+        if match and begin == position:
+            begin = _flat_frames(lines, indexes, position)
         frames = [lines[indexes[item]].text.strip() for item in range(begin, position)]
         begin = position
     if match is None:
@@ -224,6 +229,21 @@ def _read(
         ),
         position,
     )
+
+
+def _flat_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -> int:
+    """Where the frames above begin, of a traceback whose indentation somebody's editor took off."""
+    begin, named = position, position
+    while begin > 0 and position - begin < 60:
+        text = lines[indexes[begin - 1]].text
+        if text.startswith('File "'):
+            named = begin - 1
+        elif not (text and set(text) <= set("^~ ")) and not (
+            begin > 1 and lines[indexes[begin - 2]].text.startswith('File "')
+        ):
+            break
+        begin -= 1
+    return named
 
 
 def _ends_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) -> bool:

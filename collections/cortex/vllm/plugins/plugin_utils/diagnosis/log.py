@@ -60,9 +60,11 @@ _VERSION = re.compile(
     r"(?:vLLM API server version|(?:^|\s\s|█\s)version|LLM engine \(v|vLLM version)\s*v?(?P<version>\d+\.\d+\.\d+\w*)"
 )
 READY = re.compile(r"Application startup complete|Uvicorn running on")
-#: A log of which only the end is there shows it by requests and statistics.
+#: A log of which only the end is there shows it by requests, the errors of requests, and statistics.
 SERVING = re.compile(
     r"HTTP/1\.\d\" (?:200|201|204|4\d\d)\b|Avg (?:prompt|generation) throughput|Received request \w+-|Added request"
+    r"|^Error in (?:preprocessing prompt inputs|[\w ]*stream (?:generator|converter)|create_messages|extracting tool)"
+    r"|^Error trying to handle streaming tool call"
 )
 
 

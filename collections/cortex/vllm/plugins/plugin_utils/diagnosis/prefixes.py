@@ -26,8 +26,12 @@ _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles of a terminal
     r"|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]"  # colours and cursor
     r"|\ufeff|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+    r"|\A(?:\^C)+(?=[(A-Z])"  # what a terminal shows of Ctrl-C
 )
 _BREAKS = re.compile(r"[\r\n]+")
+#: cat -v, less and editors write control characters so: ``^[[1;36m`` and ``^M``.
+_CARET = re.compile(r"\^\[\[[0-?]*[ -/]*[@-~]")
+_CARET_BREAK = re.compile(r"\^M(?=\s*\Z|\^\[\[)")
 
 #: docker logs --timestamps, kubectl logs --timestamps, the CRI's own files (``stderr F``).
 _TIMESTAMP = re.compile(
@@ -68,6 +72,8 @@ def bare(raw: Iterable[str]) -> Iterator[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     given = rejoined(list(raw))
     for item in given:
+        if "^[[" in item or item.endswith("^M"):
+            item = _CARET.sub("", _CARET_BREAK.sub("\n", item))
         for part in _BREAKS.split(item):
             service, text = _without(part[:_WHOLE])
             for line in _BREAKS.split(text):  # a JSON driver may have held several

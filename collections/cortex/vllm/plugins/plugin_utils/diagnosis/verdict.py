@@ -31,7 +31,10 @@ _DEAD = re.compile(
     r"|Engine loop is dead|Engine core proc\S* .*died|MQEngineDeadError|Engine iteration timed out"
     r"|Got fatal signal from worker|terminate called after throwing|Fatal Python error|core dumped"
 )
-_ENDED = re.compile(r"Finished server process|Application shutdown complete|^(?:INFO: +)?Shutting down\b")
+_ENDED = re.compile(
+    r"Finished server process|Application shutdown complete|^(?:INFO: +)?Shutting down\b"
+    r"|API server: (?:engine client stopped|signalling HTTP server|shutting down FastAPI)|MPClient: complete"
+)
 #: Somebody told it to end (entrypoints/launcher.py; uvicorn; shells).
 _STOPPED = re.compile(
     r"API server: shutdown triggered|Shutting down FastAPI HTTP server|signal=SIG(?:TERM|INT)"
@@ -199,7 +202,9 @@ class Start:
         )
 
     def _undecided(self) -> Diagnosis:
-        """No error, not ready, no exit state: it loads, or this is no such log."""
+        """No error, not ready, no exit state: it loads, it was told to end, or this is no such log."""
+        if self.stopped and (known := exits.explain(exits.Exit(143), False, True)):
+            return self._failed(*known)
         if any(line.level or line.process or "vllm" in line.text.lower() for line in self.lines):
             return Diagnosis(
                 [], [], False, LOADING, explanation="It is still loading: there is no error, and it is not ready yet."

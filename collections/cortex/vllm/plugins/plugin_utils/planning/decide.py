@@ -16,7 +16,7 @@ from typing import Any
 from ..checks import Server as Subject
 from ..checks import ports
 from ..containers import container_name
-from ..findings import Finding
+from ..findings import Finding, first_of
 from ..observation import Observation
 from . import intact, wellbeing
 from .compared import Compared, compare_all
@@ -162,8 +162,7 @@ def _because(changes: list[Any]) -> str:
     for cause, word in words.items():
         names = [item.field for item in changes if item.cause == cause]
         if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            parts.append(f"{word}: {', '.join(names[:3])}{more}")
+            parts.append(f"{word}: {first_of(names)}")
     return "; ".join(parts)
 
 

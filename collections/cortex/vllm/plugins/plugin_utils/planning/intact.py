@@ -16,7 +16,7 @@ it should be: at once where it does not run, else when a person wants it.
 from __future__ import annotations
 
 from ..differences import Difference
-from ..findings import Finding
+from ..findings import Finding, first_of
 from .prepare import Prepared
 
 #: What a difference says of a file that is to be put back.
@@ -52,8 +52,7 @@ def finding(server: str, damaged: list[Difference], action: str) -> Finding:
     :param action: what is going to be done with the server
     """
     named = [f"{item.field} ({item.before})" for item in damaged]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    text = f"what it mounts from the host is not what was written: {', '.join(named[:3])}{more}"
+    text = f"what it mounts from the host is not what was written: {first_of(named)}"
     anew = "converge with update: true (vllm_update=true)"
     if action == "replace":
         fix = "They are written anew now. Should the new container fail, the old one may not start again."

@@ -155,6 +155,27 @@ def test_after_a_roll_back_the_old_container_is_the_one() -> None:
     assert job.outcome()["rolled_back"] is True
 
 
+@pytest.mark.parametrize(
+    ("reason", "message", "code"),
+    [
+        ("exit", "the container was removed by somebody else", "server.killed"),
+        ("start", "Bind for 0.0.0.0:8000 failed: port is already allocated", "port.taken"),
+        ("start", "the engine keeps port 8000 for a container that is gone, until it is restarted", "port.kept"),
+        ("timeout", "not ready within 60 s", "start.timeout"),
+        ("timeout", "nothing has moved for 300 s: no word in its log", "start.stalled"),
+        ("probe", "HTTP 500", "probe.failed"),
+        ("stop", "the container still runs after the stop", "server.stop-failed"),
+        ("files", "state.json cannot be written", "host.files"),
+        ("lock", "gpu-GPU-1 is locked by another job", "server.locked"),
+    ],
+)
+def test_where_no_log_tells_why_the_host_does(reason: str, message: str, code: str) -> None:
+    job = Job("chat", "j", action="replace")
+    job.note({"event": "failed", "reason": reason, "message": message, "exit": None, "log": []})
+    assert [finding.code for finding in following.diagnose(job)[0]] == [code]
+    assert message in following.failure_text(job)
+
+
 def test_failure_without_any_reason_still_says_something() -> None:
     job = Job("chat", "j", action="recover", result="failed")
 

@@ -174,3 +174,68 @@ def test_a_traceback_that_is_quoted_within_another_text_is_read():
     quoted = [f"          {line}" for line in shapes.traceback("RuntimeError: No CUDA GPUs are available", FRAME)]
     lines = ["(ServeReplica pid=5) ERROR it failed to initialize:", *quoted]
     assert said([*shapes.old_banner(), *lines])[1] == "gpu.absent"
+
+
+def test_of_stdout_alone_a_stop_is_a_stop():
+    served = [*shapes.banner("0.25.1"), *shapes.ENGINE, *shapes.ACCESS]
+    closing = f"(APIServer pid=1) INFO {AT} [launcher.py:128] [shutdown] API server: signalling HTTP server shutdown"
+    assert said([*served, *TOLD, *GONE, closing]) == ("stopped", "server.stopped")
+
+
+def test_a_log_that_ends_while_the_server_is_told_to_end_is_a_stop():
+    assert said([f"^C{TOLD[0]}", *TOLD[1:]]) == ("stopped", "server.stopped")
+    assert said([*LOADS, *TOLD]) == ("stopped", "server.stopped")
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        (["srun: error: host-1: task 0: Killed"], "server.killed"),
+        (["srun: error: host-1: tasks 0-3: Segmentation fault (core dumped)"], "start.crashed"),
+        (
+            [
+                "slurmstepd: error: *** STEP 9.1 ON host-1 CANCELLED AT 2026-07-17T00:57:13 ***",
+                "srun: error: host-1: task 0: Killed",
+            ],
+            "server.stopped",
+        ),
+    ],
+)
+def test_slurm_says_how_a_task_ended(ends, code):
+    assert said([*LOADS, *ends])[1] == code
+
+
+def test_the_frames_of_a_torn_traceback_without_indentation_name_the_place():
+    lines = [
+        "(EngineCore pid=5) max_tokens = self.info.get_max_tokens(",
+        "(EngineCore pid=5) ^^^^^^^^^^^^",
+        '(EngineCore pid=5) File "/x/vllm/multimodal/profiling.py", line 339, in get_mm_max_tokens',
+        "(EngineCore pid=5) return self.tokens()",
+        "(EngineCore pid=5) ^^^^^^^^^^^^^",
+        "(EngineCore pid=5) IndexError: the moon is too low",
+        "(EngineCore pid=5) Process EngineCore:",
+    ]
+    assert said(lines) == ("failed", "model.processor")
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["  {number} {line}", "{number}:{line}", "{number}\t{line}", "{number:>6}| {line}"],
+    ids=["editor", "grep -n", "cat -n", "viewer"],
+)
+def test_numbers_before_lines_come_off(row):
+    lines = shapes.api("KeyError: \"Reasoning parser 'nope' not found. Available parsers: deepseek_r1, qwen3\"")
+    numbered = [row.format(number=number, line=line) for number, line in enumerate(lines, 55)]
+    assert diagnosis.diagnose(numbered).as_dict() == diagnosis.diagnose(lines).as_dict()
+
+
+def test_lines_that_begin_with_numbers_of_their_own_keep_them():
+    from ansible_collections.cortex.vllm.plugins.plugin_utils.diagnosis import carriers
+
+    assert carriers.learned(["1 GPU", "4 workers", "16 layers", "2 heads"]) is None
+    assert carriers.learned(["1 GPU", "2 GPUs", "and more", "3 GPUs", "none"]) is None
+
+
+def test_control_characters_that_a_viewer_wrote_out_are_read():
+    lines = [f"^[[1;36m{line}^[[0;0m^M" for line in shapes.engine("torch.OutOfMemoryError: CUDA out of memory.")]
+    assert said(lines)[1] == said(shapes.engine("torch.OutOfMemoryError: CUDA out of memory."))[1]
