@@ -115,9 +115,11 @@ class Start:
     def __init__(self, lines: list[reading.Line], how: exits.Exit | None) -> None:
         self.lines, self.how = lines, how or exits.told([line.text for line in lines[-exits.LAST :] if not line.level])
         ready = next((index for index, line in enumerate(lines) if reading.READY.search(line.text)), None)
-        if ready is None and not any(line.text.startswith("Traceback") and not line.level for line in lines[:3]):
+        if ready is None:
             # Only the end of a long log: requests were answered.
             ready = next((index for index, line in enumerate(lines) if reading.SERVING.search(line.text)), None)
+            if any(line.text.startswith("Traceback") and not line.level for line in lines[: min(3, ready or 0)]):
+                ready = None
         self.ready = ready
         self.chains = faults.chains(lines)
         # An engine that died above the words of readiness: somebody put stderr below stdout, or joined torn pieces.
