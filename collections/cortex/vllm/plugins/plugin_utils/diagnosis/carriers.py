@@ -112,29 +112,65 @@ def _expression(form: Sequence[str], seen: Sequence[Sequence[str]]) -> re.Patter
     return re.compile("".join(parts)) if certain >= 1 and len(form) > 1 else None
 
 
+#: Narrowest and widest terminal, and how many lines have to run on behind its edge before that is believed.
+_NARROW, _WIDE, _OVER_EDGE = 60, 400, 3
+_ON_ITS_OWN = re.compile(r"\s*(?:File \"|Traceback|\+ )")
+
+
+def rejoined(texts: Sequence[str]) -> Sequence[str]:
+    """The lines of a log that somebody copied out of a terminal, which broke them at its edge.
+
+    A line that fills the terminal goes on in the next one when that one has no beginning of its own, as most lines
+    of the log have. Some terminals fill short lines with blanks.
+    """
+    width = max(map(len, texts), default=0)
+    if not _NARROW <= width <= _WIDE:
+        return texts
+    edge = [len(text.rstrip()) >= width - 1 for text in texts]
+    begins = [bool(_BEGIN.search(text[: _LONGEST // 2]) or _ON_ITS_OWN.match(text)) for text in texts]
+    over = [full and bool(texts[at + 1].strip()) and not begins[at + 1] for at, full in enumerate(edge[:-1])]
+    filled = sum(len(text) == width and text.endswith("  ") for text in texts) * 2 > len(texts)
+    some = len({texts[at] for at, goes_on in enumerate(over) if goes_on})
+    if some < (1 if filled else _OVER_EDGE) or sum(begins) * 5 < len(texts) * 2:
+        return texts
+    found: list[str] = []
+    for at, text in enumerate(texts):
+        if at and over[at - 1]:
+            found[-1] += text
+        else:
+            found.append(text)
+    return found
+
+
 _LEVEL = r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d"
-_PROCESS = r"\(\w[\w -]*(?: \w+=\d+)* pid=\d+\) "
+_PROCESS = r"(?:\(\w[\w -]*(?: \w+=\d+)* pid=\d+\)|\[rank ?\d+\]:)"
 #: Where a line of a log that was joined into one begins again.
 _AGAIN = re.compile(
-    rf"(?<=\s)(?:(?=(?:{_PROCESS})?{_LEVEL})"
-    rf"|(?={_PROCESS}(?:Traceback|\s*File \"|Process |(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): ))"
+    rf"(?<=\s)(?:(?=(?:{_PROCESS} )?{_LEVEL})"
+    rf"|(?={_PROCESS} (?:Traceback|\s*File \"|Process |(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): ))"
     r"|(?=(?:INFO|ERROR|WARNING):     )|(?=Traceback \(most recent call last\):)|(?=Process [A-Z]\w*(?:-\d+)?:\s)"
     r"|(?=During handling of the above exception|The above exception was the direct)"
     r"|(?=File \"[^\"]+\", line \d+, in )"
     r"|(?=(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)(?:: | ?$)))"
 )
-_PREFIX = re.compile(rf"(?:{_PROCESS.rstrip()}\s*)?(?:{_LEVEL}[\d:.,]* \[?\S+\.py:\d+\])?")
+_PREFIX = re.compile(rf"(?:{_PROCESS}\s*)?(?:{_LEVEL}[\d:.,]* \[?\S+\.py:\d+\])?")
 _LEVELS = re.compile(rf"{_LEVEL}|Traceback \(most recent call last\):")
 _FRAME = re.compile(r"(?<!\S)File \"[^\"]+\", line \d+, in ")
 _ESCAPED = re.compile(r"(?:\\r)?\\n")
 
 
-def unfolded(text: str) -> Iterator[str]:
+#: A request that vLLM logs holds whatever somebody asks.
+_REQUEST = re.compile(r"[Rr]equest|prompt|messages")
+
+
+def unfolded(text: str, alone: bool = False) -> Iterator[str]:
     """The lines of a log, or of a traceback, that came as one line; any other line as it is.
 
     A request that somebody pasted a traceback into stays one line: what vLLM logs of it begins with its own level.
+
+    :param alone: there is no other line, so that it is rather a whole log than one line of it
     """
-    if len(text) < 120 or ("Traceback (most" not in text and text.count(".py:") < 3) or not _is_folded(text):
+    if len(text) < 120 or ("Traceback (most" not in text and text.count(".py:") < 3) or not _is_folded(text, alone):
         yield text
         return
     if len(_ESCAPED.findall(text)) >= 3:
@@ -171,10 +207,10 @@ def _indented(line: str, frames: bool) -> Iterator[str]:
         yield f"    {code}"
 
 
-def _is_folded(text: str) -> bool:
+def _is_folded(text: str, alone: bool) -> bool:
     levels = _LEVELS.findall(text)
     own = _LEVELS.match(text) or _BEGIN.match(text)
-    if own and own[0].startswith(("INFO", "DEBUG")) and len(levels) < 4:
+    if own and own[0].startswith(("INFO", "DEBUG")) and len(levels) < 4 and (not alone or _REQUEST.search(text)):
         return False
     return len(levels) >= 3 or (
         any(item.startswith("Traceback") for item in levels) and len(_FRAME.findall(text.replace("\\n", " "))) >= 1

@@ -32,6 +32,9 @@ _DAEMON = re.compile(
     r"|(?=nvidia-container-cli: ))(?P<text>.+)$"
 )
 _HELP = re.compile(r"(?:Run|See) 'docker")
+#: What C++ writes of an exception that nobody caught, and the line after it.
+_TERMINATED = re.compile(r"^terminate called after throwing an instance of '(?:\w+::)*(?P<type>\w+)'")
+_WHAT = re.compile(r"^\s*what\(\):\s*(?P<text>.+)")
 _CHAIN = ("During handling of the above exception", "The above exception was the direct cause")
 #: Errors that only say that another process failed (v1/engine/utils.py, v1/executor/*.py, engine/multiprocessing).
 WRAPPERS = re.compile(
@@ -162,6 +165,16 @@ def _read(
             at = indexes[position]
             more, position = _continuation(lines, indexes, position + 1) if kind == "engine" else ([], position + 1)
             return Fault(kind, match["text"], (text.strip(), *more), index=at, begin=at, final=True), position
+    if (thrown := _TERMINATED.match(text)) and position + 1 < len(indexes):
+        what = _WHAT.match(lines[indexes[position + 1]].text)
+        if what:
+            at = indexes[position]
+            more, position = _continuation(lines, indexes, position + 2)
+            said = what["text"].strip()
+            thrown_by = first.process
+            return Fault(
+                thrown["type"], said, (said, *more), index=at, begin=at, final=True, process=thrown_by
+            ), position
     begin, frames, match = position, [], None
     if TRACEBACK.match(text):
         position += 1

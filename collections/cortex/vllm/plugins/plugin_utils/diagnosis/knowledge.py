@@ -146,7 +146,7 @@ def of_chain(chain: Sequence[Fault], stage: str, lines: Sequence[Line] = ()) -> 
         known = _known(fault.words, fault.frames, fault.wrapper, stage)
         if known is not None and (best is None or known[0].rank > best[0].rank):
             best = (*known, fault)
-    best = best or _nearest(chain)
+    best = best or _in_one_line(chain, stage) or _nearest(chain)
     if best is None:
         return None
     rule, match, fault = best
@@ -165,6 +165,21 @@ def _with_another(chain: Sequence[Fault], stage: str, lines: Sequence[Line]) -> 
                 if (other := rule.given.search(line.text)) and not NOISE.search(line.text):
                     evidence = (line.text.strip(), *fault.lines[:3])
                     return _verdict(rule, match, evidence, fault.index, tuple(chain), other.groupdict())
+    return None
+
+
+#: Lines of an exception that may be one sentence.
+_SENTENCE = 6
+
+
+def _in_one_line(chain: Sequence[Fault], stage: str) -> tuple[Rule, re.Match[str], Fault] | None:
+    """What a telling rule knows of an exception whose sentence somebody broke into lines."""
+    for fault in reversed(chain):
+        if not fault.wrapper and len(fault.lines) > 1:
+            words = " ".join([f"{fault.kind}: {fault.text}", *fault.lines[1:_SENTENCE]])
+            known = _known(words, fault.frames, False, stage)
+            if known is not None and known[0].rank == CAUSE:
+                return (*known, fault)
     return None
 
 
@@ -226,14 +241,20 @@ _WARNS = re.compile(r"(?:\S+: )?[Ww](?:arning|ARNING)\b")
 
 
 def of_words(lines: Sequence[Line], begin: int = 0) -> Verdict | None:
-    """The first line that says, without being an exception, what a telling rule knows of exceptions."""
+    """The first line that says, without being an exception, what a telling rule knows of exceptions.
+
+    One that a general rule knows counts when there is no such line.
+    """
+    general: Verdict | None = None
     for index, line in enumerate(lines[begin:], begin):
         text = line.text.strip()
         if line.level not in {"INFO", "DEBUG", "WARNING"} and not _WARNS.match(text) and not NOISE.search(text):
             known = _known(f"Error: {text}", (), bool(WRAPPERS.search(text)), "")
             if known and known[0].rank == CAUSE:
                 return _verdict(*known, (text,), index)
-    return None
+            if known and known[0].rank == GENERAL and known[0].concern != "engine" and general is None:
+                general = _verdict(*known, (text,), index)
+    return general
 
 
 def best(found: Sequence[Verdict]) -> Verdict | None:

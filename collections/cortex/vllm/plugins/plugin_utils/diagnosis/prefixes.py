@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from .carriers import learned, unfolded
+from .carriers import learned, rejoined, unfolded
 
 #: Longest line that is kept; vLLM prints whole configurations on one.
 LONGEST = 4000
@@ -70,13 +70,14 @@ def bare(raw: Iterable[str]) -> Iterator[tuple[str, str]]:
     A carriage return begins a line of its own: progress bars write many states on one.
     """
     found: list[tuple[str, str]] = []
-    for item in raw:
+    given = rejoined(list(raw))
+    for item in given:
         if "^[[" in item or item.endswith("^M"):
             item = _CARET.sub("", _CARET_BREAK.sub("\n", item))
         for part in _BREAKS.split(item):
             service, text = _without(part[:_WHOLE])
             for line in _BREAKS.split(text):  # a JSON driver may have held several
-                found += _lines(service, line)
+                found += _lines(service, line, len(given) == 1)
     services: dict[str, list[str]] = {}
     for service, text in found:
         sample = services.setdefault(service, [])
@@ -91,9 +92,9 @@ def bare(raw: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield service, text
 
 
-def _lines(service: str, text: str) -> Iterator[tuple[str, str]]:
+def _lines(service: str, text: str, alone: bool) -> Iterator[tuple[str, str]]:
     first = True
-    for line in unfolded(text):
+    for line in unfolded(text, alone):
         if not first:
             line = _without(line)[1]  # each line of what came as one may have its own prefix
         first = False

@@ -284,20 +284,15 @@ class Start:
         if known:
             finding = Finding(known.rule.code, "error", known.message, field=known.rule.field, fix=known.fix)
             return Diagnosis([finding], _short([error]), False, FAILED, _short([error])[0], known.rule.why, known.rule)
-        finding = Finding(
-            "engine.refused",
-            "error",
-            f"the engine could not start the container: {error}",
-            fix="Correct what it names.",
-        )
-        return Diagnosis(
-            [finding], _short([error]), False, FAILED, _short([error])[0], "The engine's own words say why."
-        )
+        finding, why = _by_the_engine(error)
+        return Diagnosis([finding], _short([error]), False, FAILED, _short([error])[0], why)
 
     def _unknown(self, chain: Sequence[faults.Fault]) -> tuple[Finding, str]:
         code = self.how.code if self.how else None
         if not chain and (found := next((item for line in self.lines if (item := _HEADLESS.search(line.text))), None)):
             return exits.silent_rank(found["head"], code)
+        if chain and chain[-1].kind == "engine":
+            return _by_the_engine(chain[-1].text)
         what = f": {chain[-1].kind}: {chain[-1].text}"[:WIDEST] if chain else ""
         ended = f" (exit code {code})" if code is not None else ""
         begun = "the server ended" if self.ready is not None else "the start failed"
@@ -377,6 +372,12 @@ _MARKS = (
     ("graphs", re.compile(r"Capturing (?:CUDA|cudagraphs|the model)|Capturing")),
     ("serving", re.compile(r"Application startup complete")),
 )  # fmt: skip
+
+
+def _by_the_engine(said: str) -> tuple[Finding, str]:
+    """A refusal of the container engine that no rule knows."""
+    text = f"the engine could not start the container: {said}"
+    return Finding("engine.refused", "error", text, fix="Correct what it names."), "The engine's own words say why."
 
 
 def _told_quietly(texts: Sequence[str]) -> bool:
