@@ -188,14 +188,17 @@ def _read(
                 break
             frames.append(text.strip())
             position += 1
-        if position >= len(indexes):
-            return _announced(lines, indexes, begin, frames), position  # cut off before it says what it is
+        if position >= len(indexes):  # cut off before it says what it is
+            return _announced(lines, indexes, begin, frames) or _cut(lines, indexes, begin, frames), position
         match = _HEAD.match(text)
         if match is None:
             return None, position
     elif not text.startswith((" ", "\t")) or _below_frames(lines, indexes, position):
         text = text.strip()
         match = _EXCEPTION.match(text) or (_HEAD.match(text) if _ends_frames(lines, indexes, position) else None)
+        if match is None and (found := _CONFIG.match(text)):
+            match = _HEAD.match(f"ValidationError: {found['text']}")
+            text = found["text"]
         if match is None and (said := _IN_A_WORKER.match(text)):  # the message stands before its traceback
             return _announced(lines, indexes, position + 1, [], said["text"]), position + 1
         while match and begin and lines[indexes[begin - 1]].text.startswith("  ") and position - begin < 60:
@@ -281,6 +284,19 @@ def _below_frames(lines: Sequence[Line], indexes: Sequence[int], position: int) 
 _IN_A_WORKER = re.compile(
     r"^(?:Exception in worker \S+ while processing method \w+: )(?P<text>.+?),? Traceback \(most recent call last\):$"
 )
+
+
+#: What a program of its own logged of a configuration that vLLM refused.
+_CONFIG = re.compile(r"(?:.*: )?(?P<text>\d+ validation errors? for \w+(?:Config|Args))$")
+
+
+def _cut(lines: Sequence[Line], indexes: Sequence[int], begin: int, frames: Sequence[str]) -> Fault | None:
+    """That a program ends, by its outermost frames, when the log ends before it says why."""
+    first = lines[indexes[begin]]
+    if first.level or not _OUTERMOST.search(" ".join(frames[:2])):
+        return None
+    at = indexes[begin]
+    return Fault("", "", (first.text.strip(),), True, at, at, tuple(frames), final=True, process=first.process)
 
 
 def _announced(

@@ -64,7 +64,8 @@ READY = re.compile(r"Application startup complete|Uvicorn running on")
 SERVING = re.compile(
     r"HTTP/1\.\d\" (?:200|201|204|4\d\d)\b|Avg (?:prompt|generation) throughput|Received request \w+-|Added request"
     r"|^Error in (?:preprocessing prompt inputs|[\w ]*stream (?:generator|converter)|create_messages|extracting tool)"
-    r"|^Error trying to handle streaming tool call"
+    r"|^Error trying to handle streaming tool call|Exception in ASGI application$"
+    r"|^\s*File \"[^\"]+\", line \d+, in run_asgi$"
 )
 
 

@@ -28,6 +28,7 @@ HEALTHY, FAILED, LOADING, STOPPED, UNKNOWN = "healthy", "failed", "loading", "st
 #: The engine, or all of it, is gone (v1/engine/{core,async_llm,core_client}.py, v1/executor; V0: async_llm_engine.py).
 _DEAD = re.compile(
     r"EngineDeadError|encountered a fatal error|output_handler failed|died unexpectedly|Background loop has errored"
+    r"|Engine background task failed"
     r"|Engine loop is dead|Engine core proc\S* .*died|MQEngineDeadError|Engine iteration timed out"
     r"|Got fatal signal from worker|terminate called after throwing|Fatal Python error|core dumped"
 )
@@ -115,9 +116,11 @@ class Start:
     def __init__(self, lines: list[reading.Line], how: exits.Exit | None) -> None:
         self.lines, self.how = lines, how or exits.told([line.text for line in lines[-exits.LAST :] if not line.level])
         ready = next((index for index, line in enumerate(lines) if reading.READY.search(line.text)), None)
-        if ready is None and not any(line.text.startswith("Traceback") and not line.level for line in lines[:3]):
+        if ready is None:
             # Only the end of a long log: requests were answered.
             ready = next((index for index, line in enumerate(lines) if reading.SERVING.search(line.text)), None)
+            if any(line.text.startswith("Traceback") and not line.level for line in lines[: min(3, ready or 0)]):
+                ready = None
         self.ready = ready
         self.chains = faults.chains(lines)
         # An engine that died above the words of readiness: somebody put stderr below stdout, or joined torn pieces.

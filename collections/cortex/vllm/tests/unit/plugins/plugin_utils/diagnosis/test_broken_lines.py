@@ -95,3 +95,19 @@ def test_a_request_that_quotes_such_a_log_stays_a_request():
     asked = "INFO 04-25 07:11:02 [logger.py:43] Received request chat-1: prompt: 'why? " + FLAT[90:] + "'"
     assert diagnosis.diagnose([asked]).state != "failed"
     assert diagnosis.diagnose([asked, "INFO:     Application startup complete."]).state == "healthy"
+
+
+def test_a_background_task_of_an_old_engine_that_failed_is_a_death():
+    """Releases with the V0 engine: the error of the loop stands before those of the requests that it took along."""
+    place = "ERROR 02-21 02:30:26 async_llm_engine.py:68]"
+    said = diagnosis.diagnose(
+        [
+            "INFO:     Application startup complete.",
+            f"{place} Engine background task failed",
+            f"{place} Traceback (most recent call last):",
+            f'{place}   File "/x/vllm/worker/model_runner.py", line 9, in execute_model',
+            f"{place} RuntimeError: CUDA error: an illegal memory access was encountered",
+            'INFO:     10.0.0.1:4000 - "POST /v1/chat/completions HTTP/1.1" 500 Internal Server Error',
+        ]
+    )
+    assert (said.state, said.findings[0].code) == ("failed", "gpu.fault")

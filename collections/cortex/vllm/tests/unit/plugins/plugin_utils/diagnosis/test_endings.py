@@ -239,3 +239,44 @@ def test_lines_that_begin_with_numbers_of_their_own_keep_them():
 def test_control_characters_that_a_viewer_wrote_out_are_read():
     lines = [f"^[[1;36m{line}^[[0;0m^M" for line in shapes.engine("torch.OutOfMemoryError: CUDA out of memory.")]
     assert said(lines)[1] == said(shapes.engine("torch.OutOfMemoryError: CUDA out of memory."))[1]
+
+
+ASGI = [
+    '  File "/x/uvicorn/protocols/http/httptools_impl.py", line 401, in run_asgi',
+    "    result = await app(",
+    '  File "/x/starlette/middleware/errors.py", line 187, in __call__',
+    "    raise exc",
+]
+
+
+def test_a_request_that_raised_is_no_failure_of_the_server():
+    error = [*ASGI, "ImportError: Please install vllm[audio] for audio support."]
+    answered = 'INFO:     10.0.0.1:42386 - "POST /v1/chat/completions HTTP/1.1" 500 Internal Server Error'
+    whole = [answered, "ERROR:    Exception in ASGI application", "Traceback (most recent call last):"]
+    assert diagnosis.diagnose([*whole, *error]).state == "healthy"
+    assert diagnosis.diagnose([*whole, *ASGI]).state == "healthy"
+    assert diagnosis.diagnose(error).state == "healthy"
+    assert diagnosis.diagnose([*SERVED, *whole, *error]).state == "healthy"
+    assert said([*whole, *error, *GONE])[0] == "failed"
+
+
+def test_a_program_whose_traceback_is_cut_off_failed():
+    cut = [
+        "Traceback (most recent call last):",
+        '  File "/usr/local/bin/vllm", line 8, in <module>',
+        "    sys.exit(main(",
+    ]
+    assert said([*LOADS, *cut]) == ("failed", "start.unknown")
+    assert said([*LOADS, *shapes.prefixed("(APIServer pid=1) ", cut)]) == ("failed", "start.unknown")
+    assert said([*LOADS, cut[0], '  File "/x/vllm/thing.py", line 8, in probe', "    raise Th"])[0] == "loading"
+
+
+def test_a_refused_configuration_that_a_wrapper_logged_is_told():
+    lines = [
+        "engine.py           :174  2026-02-03 09:46:58,001 Error initializing vLLM engine: 1 validation error for ModelConfig",  # noqa: E501
+        "  Value error, rope_scaling should have a 'rope_type' key [type=value_error, input_value=ArgsKwargs(())]",
+        "    For further information visit https://errors.pydantic.dev/2.12/v/value_error",
+    ]
+    assert said(lines) == ("failed", "model.rope")
+    request = ["1 validation error for ChatCompletionRequest", "  Value error, n must be 1 [type=value_error]"]
+    assert diagnosis.diagnose([*LOADS, *request]).state == "loading"
