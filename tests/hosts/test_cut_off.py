@@ -107,3 +107,5 @@ def test_a_port_that_a_killed_engine_keeps_for_nobody_is_freed(served):
     assert "the engine keeps port 8000 for a container that is gone" in outcome.text
     served.wait_serving()
     assert served.converged().changed == set()
+    # Who restarts the engine next within a minute is not to be refused for what this test did.
+    served.run("systemctl", "reset-failed", "docker.service", check=False)

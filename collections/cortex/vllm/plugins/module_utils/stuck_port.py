@@ -53,6 +53,8 @@ def free(engine, message, run_command, state_dir, server):
             "the engine keeps port {0} for a container that is gone, until it is restarted (systemctl restart docker);"
             " that is not done here, because {1}".format(port, reason),
         )
+    # One that was killed a few times may have used up its starts (StartLimitBurst), and would stay down now.
+    run_command(["systemctl", "reset-failed", UNIT])
     code, dummy, err = run_command(["systemctl", "restart", UNIT])
     if code != 0:
         raise EngineError(
