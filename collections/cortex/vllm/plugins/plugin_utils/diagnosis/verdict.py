@@ -35,6 +35,7 @@ _DEAD = re.compile(
 _ENDED = re.compile(
     r"Finished server process|Application shutdown complete|^(?:INFO: +)?Shutting down\b"
     r"|API server: (?:engine client stopped|signalling HTTP server|shutting down FastAPI)|MPClient: complete"
+    r"|exiting busy loop"
 )
 #: Somebody told it to end (entrypoints/launcher.py; uvicorn; shells).
 _STOPPED = re.compile(
@@ -384,8 +385,7 @@ def _by_the_engine(said: str) -> tuple[Finding, str]:
 def _told_quietly(texts: Sequence[str]) -> bool:
     """Whether vLLM's handler of SIGTERM ended it: uvicorn's last word, which an engine's death leads to, is missing."""
     begun = any(re.match(r"(?:INFO: +)?Shutting down$", text) for text in texts)
-    complete = any("Application shutdown complete" in text for text in texts)
-    return begun and complete and not any("Finished server process" in text for text in texts)
+    return begun and not any("Finished server process" in text for text in texts)
 
 
 def _weaker(cause: knowledge.Verdict, unknown: Sequence[faults.Fault]) -> bool:

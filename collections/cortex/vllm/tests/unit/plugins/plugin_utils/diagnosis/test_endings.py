@@ -64,6 +64,7 @@ def test_an_engine_that_is_gone_before_anybody_told_it_died():
 
 def test_of_stderr_alone_uvicorns_last_word_tells_a_death_from_a_stop():
     assert said([*SERVED, *CLOSED]) == ("stopped", "server.stopped")
+    assert said([*SERVED, CLOSED[0]]) == ("stopped", "server.stopped")  # it was killed while it closed
     assert said([*SERVED, *CLOSED, LAST]) == ("failed", "server.engine-died")
 
 
