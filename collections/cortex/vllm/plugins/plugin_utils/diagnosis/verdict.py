@@ -28,7 +28,8 @@ HEALTHY, FAILED, LOADING, STOPPED, UNKNOWN = "healthy", "failed", "loading", "st
 #: The engine, or all of it, is gone (v1/engine/{core,async_llm,core_client}.py, v1/executor; V0: async_llm_engine.py).
 _DEAD = re.compile(
     r"EngineDeadError|encountered a fatal error|output_handler failed|died unexpectedly|Background loop has errored"
-    r"|Engine background task failed"
+    r"|Engine background task failed|terminating server process|Engine process \(pid \d+\) died"
+    r"|watchdog thread terminated with exception"
     r"|Engine loop is dead|Engine core proc\S* .*died|MQEngineDeadError|Engine iteration timed out"
     r"|Got fatal signal from worker|terminate called after throwing|Fatal Python error|core dumped"
 )

@@ -111,3 +111,19 @@ def test_a_background_task_of_an_old_engine_that_failed_is_a_death():
         ]
     )
     assert (said.state, said.findings[0].code) == ("failed", "gpu.fault")
+
+
+@pytest.mark.parametrize(
+    "dying",
+    [
+        "CRITICAL 01-22 00:13:36 launcher.py:99] MQLLMEngine is already dead, terminating server process",
+        "CRITICAL 09-27 06:46:46 launcher.py:72] AsyncLLMEngine has failed, terminating server process",
+        "ERROR 01-22 00:13:32 client.py:282] RuntimeError('Engine process (pid 77) died.')",
+        "[rank0]:[E122 00:13:30.2 ProcessGroupNCCL.cpp:1595] [PG ID 2 PG GUID 3 Rank 0] Process group watchdog thread"
+        " terminated with exception: CUDA error: an illegal memory access was encountered",
+    ],
+)
+def test_an_engine_that_died_and_then_the_server_that_closes_is_no_stop(dying):
+    begin = ["INFO:     Application startup complete.", 'INFO:     10.0.0.1:4000 - "GET /health HTTP/1.1" 200 OK']
+    assert diagnosis.diagnose([*begin, dying, "INFO:     Shutting down"]).state == "failed"
+    assert diagnosis.diagnose([*begin, "INFO:     Shutting down"]).state == "stopped"
