@@ -35,6 +35,13 @@ MODEL = "/srv/model"
 PORT = 8000
 KEY = "sk-second-engine"
 
+#: One value of one argument cannot start: the worker finds too little shared memory. Another value makes it wait for a
+#: file "go" beside the model.
+WHEN = [
+    {"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}},
+    {"argument": "max_num_seqs", "value": "9", "set": {"gate": "go"}},
+]
+
 
 class Machine(plays.Target):
     """One host, and the inventory that names it. ``declaration`` is what its one server shall be; change it freely."""
@@ -146,14 +153,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Machine]:
     try:
         one.start(host_image)
         one.load(image)
-        # One value of one argument cannot start: the worker finds too little shared memory.
-        # Another value makes it wait for a file "go" beside the model.
-        one.put_model(
-            when=[
-                {"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}},
-                {"argument": "max_num_seqs", "value": "9", "set": {"gate": "go"}},
-            ]
-        )
+        one.put_model(when=WHEN)
         yield one
     finally:
         one.remove()

@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from .conftest import CONTAINER, SERVER
+from .conftest import CONTAINER, SERVER, WHEN
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -39,7 +39,7 @@ def test_a_replacement_that_is_cut_off_is_finished_by_the_next_converge(served, 
     value = SLOW[blow]
     served.put_model(
         when=[
-            {"argument": "max_num_seqs", "value": "7", "set": {"fail_phase": "P6"}},
+            *WHEN,  # tests after this one want them
             *({"argument": "max_num_seqs", "value": str(slow), "set": {"load_seconds": 12}} for slow in SLOW.values()),
         ]
     )
@@ -67,7 +67,7 @@ def test_a_replacement_that_is_cut_off_is_finished_by_the_next_converge(served, 
 
 
 def test_a_replacement_tells_its_downtime_here_as_well(served):
-    served.declaration["engine_args"]["max_num_seqs"] = 9
+    served.declaration["engine_args"]["max_num_seqs"] = 10
     outcome = served.converged()
     row = outcome.server("second", SERVER)
     assert row["downtime"] > 0 and abs(sum(row["spent"].values()) - row["downtime"]) < 0.5
