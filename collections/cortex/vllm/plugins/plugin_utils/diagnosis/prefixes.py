@@ -38,8 +38,8 @@ _TIMESTAMP = re.compile(
     r"^\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\]?"
     r"(?P<cri>\s+(?:stdout|stderr)\s+[FP])?(?:\s|$)"
 )
-#: Seconds since the start, as recorders of logs write them: ``  33.70 text``.
-_SECONDS = re.compile(r"^ {0,6}\d{1,6}\.\d\d (?=\S)")
+#: Seconds since the start, as recorders of logs write them: ``  33.70 text``; the text may be indented.
+_SECONDS = re.compile(r"^ {0,6}\d{1,6}\.\d\d (?= *\S)")
 #: docker compose logs: ``vllm-1  | text``.
 _COMPOSE = re.compile(r"^(?P<service>[A-Za-z0-9][\w.@-]{0,120}?)\s*\|(?:\s|$)")
 #: Names of a stream, not of a service.

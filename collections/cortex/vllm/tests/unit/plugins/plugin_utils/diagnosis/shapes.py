@@ -279,6 +279,8 @@ FORMATS = {
     "indented": "\t{}",
     "CRLF": "{}\r",
     "colours": "\x1b[1;31m{}\x1b[0m",
+    "seconds": "  33.70 {}",
+    "build": "#12 33.705 {}",
 }
 #: What those write that keep more of a line than its text.
 RECORDS = {
