@@ -23,6 +23,7 @@ from vllm.v1.core import kv_cache_utils
 
 logging.disable(logging.CRITICAL)
 base = EngineArgs(model="/model", max_model_len=512, enforce_eager=True).create_engine_config()
+base.scheduler_config.async_scheduling = True  # as GPUs have it: the batch in flight has room in the cache, too
 base.cache_config.kv_cache_layout = "NHD"  # how blocks lie in memory; their number does not depend on it
 for row in json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")):
     base.model_config.max_model_len = row["length"]
