@@ -9,9 +9,9 @@
 
 An engine that is killed while it starts a container finds the container's endpoint when it comes back, opens its port
 once more, and forgets the endpoint, not the port: every later start is refused with "port is already allocated", and
-``docker-proxy`` listens for an address that nobody has (seen with 26.1.5, in about one of ten kills at that moment; the
-same is told of other releases, e.g. moby issue 20486). Disconnecting or removing containers does not free it. A start
-of the engine in order does, and costs nothing while no container runs.
+``docker-proxy`` listens for an address that nobody has (seen with 26.1.5, in 3 of 27 kills at random moments around a
+start; the same words are reported of other releases, e.g. moby issue 20486). Disconnecting or removing containers does
+not free it. A start of the engine in order does, and costs nothing while no container runs.
 """
 
 from __future__ import annotations

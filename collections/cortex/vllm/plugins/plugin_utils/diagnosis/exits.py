@@ -123,10 +123,11 @@ _CODE = re.compile(
 )
 #: Slurm ends a job at its time limit, or for whoever cancels it.
 _CANCELLED = re.compile(r"^(?:slurmstepd|srun): error: \*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT ")
+#: What shells and Slurm call the end by a signal.
+_SIGNAL_NAMES = {"Killed": 9, "Segmentation fault": 11, "Aborted": 6, "Bus error": 7, "Illegal instruction": 4}
+_NAME = f"(?P<name>{'|'.join(_SIGNAL_NAMES)})"
 #: How a task of Slurm ended by a signal; after a cancellation it says only that the task did not end in time.
-_SRUN = re.compile(
-    r"^srun: error: \S+: tasks? [\d,-]+: (?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)"
-)
+_SRUN = re.compile(rf"^srun: error: \S+: tasks? [\d,-]+: {_NAME}")
 #: Their words are ordinary ones: only at the very end do they speak of the server.
 _COMPOSE = re.compile(r"^\S+ exited with code (?P<code>\d+)")
 _VERY_END = 5
@@ -134,11 +135,7 @@ _OOM = re.compile(
     r"Failed with result 'oom-kill'|^\s*Reason:\s+OOMKilled|oom[_-]kill event|tasks? have been OOM Killed"
     r"|A process of this unit has been killed by the OOM killer"
 )
-_SHELL = re.compile(
-    r"^(?:\S+: line \d+:\s+\d+ )?(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction)"
-    r"(?: \(core dumped\))?(?:$|\s{2,})"
-)
-_SHELLS = {"Killed": 9, "Segmentation fault": 11, "Aborted": 6, "Bus error": 7, "Illegal instruction": 4}
+_SHELL = re.compile(rf"^(?:\S+: line \d+:\s+\d+ )?{_NAME}(?: \(core dumped\))?(?:$|\s{{2,}})")
 
 
 def told(texts: Sequence[str]) -> Exit | None:
@@ -152,11 +149,11 @@ def told(texts: Sequence[str]) -> Exit | None:
         elif _CANCELLED.search(text):
             code, cancelled = 128 + 15, True
         elif not cancelled and (found := _SRUN.search(text)):
-            code = 128 + _SHELLS[found["name"]]
+            code = 128 + _SIGNAL_NAMES[found["name"]]
         elif place >= 0 and (found := _COMPOSE.search(text)):
             code = int(found["code"])
         elif place >= 0 and (found := _SHELL.search(text)):
-            code = 128 + _SHELLS[found["name"]]
+            code = 128 + _SIGNAL_NAMES[found["name"]]
         oom = oom or bool(_OOM.search(text))
     return Exit(code, oom) if code is not None or oom else None
 

@@ -171,10 +171,8 @@ def _read(
             at = indexes[position]
             more, position = _continuation(lines, indexes, position + 2)
             said = what["text"].strip()
-            thrown_by = first.process
-            return Fault(
-                thrown["type"], said, (said, *more), index=at, begin=at, final=True, process=thrown_by
-            ), position
+            end = Fault(thrown["type"], said, (said, *more), index=at, begin=at, final=True, process=first.process)
+            return end, position
     begin, frames, match = position, [], None
     if TRACEBACK.match(text):
         position += 1
